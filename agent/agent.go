@@ -1,0 +1,268 @@
+package agent
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/wire"
+)
+
+// Version is the version of this library, shown as the agent version.
+const Version = "0.1.0"
+
+// maxKept is how many intervals wait for an authority that is away: a year of hours and some.
+const maxKept = 10_000
+
+// Error is a refusal: a stable Code, a Message for people and a Hint what to do next. Every rule that says no, here or at
+// the authority, says so with one; find it with errors.AsType.
+type Error = license.Error
+
+// Transport carries envelopes to the authority. Implementations are safe for concurrent use.
+type Transport interface {
+	// Exchange carries one envelope to the authority and brings its answer. The verb is register, authorize, renew or
+	// deregister. An envelope may come more than once. An error means that there was no signed answer: *Unreachable when
+	// trying again later may help, *Error for a refusal that nobody signed.
+	Exchange(ctx context.Context, verb string, envelope []byte) ([]byte, error)
+}
+
+// Keeper keeps the state of one product, which holds its private key. Implementations are safe for concurrent use.
+type Keeper interface {
+	// Load returns the bytes saved last, nil when there are none. It is called with and without the lock.
+	Load(ctx context.Context) ([]byte, error)
+	// Save replaces the state. It is atomic, and when it returns nil the state survives a power loss.
+	Save(ctx context.Context, state []byte) error
+	// Lock keeps every other user of the same state out, other processes included, until unlock is called. It is held
+	// for the time of a Load and a Save, never during an exchange.
+	Lock(ctx context.Context) (unlock func(), err error)
+}
+
+// Options are the parts that a product may put in place of the usual ones. The zero value is useful.
+type Options struct {
+	// Transport defaults to HTTPS to the address of SetTransport.
+	Transport Transport
+	// Now defaults to the system's clock.
+	Now func() time.Time
+	// Rand returns numbers in [0,1) that spread attempts over time; it keeps no secrets.
+	Rand func() float64
+	// Logger takes what Run meets; nothing is logged without it.
+	Logger *slog.Logger
+}
+
+// Product says what the product is. PID and Serial together are its UDI, which the first Init fixes for ever.
+type Product struct {
+	Name    string `json:"name"`
+	PID     string `json:"pid"`
+	Serial  string `json:"serial"`
+	Version string `json:"version,omitempty"`
+	// Hostname is shown at the authority; leave it empty to keep it private.
+	Hostname string `json:"hostname,omitempty"`
+}
+
+// Interval is the highest use of a tag inside [From, To), a closed interval of at most 31 days.
+type Interval struct {
+	Tag  string    `json:"tag"`
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+	Peak int64     `json:"peak"`
+}
+
+// Agent is one product's side of licensing. It keeps everything in its Keeper, so several agents, in several processes,
+// may work on the same state. Safe for concurrent use.
+type Agent struct {
+	keeper Keeper
+	opts   Options
+	talk   chan struct{} // holds one value while an exchange of this process is under way
+	wake   chan struct{} // tells Run that the state has changed
+}
+
+// New makes an agent over the state that k keeps. It starts nothing and reads nothing.
+func New(k Keeper, opts Options) (*Agent, error) {
+	if k == nil {
+		return nil, errors.New("new agent: no keeper")
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Rand == nil {
+		opts.Rand = rand.Float64
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Agent{keeper: k, opts: opts, talk: make(chan struct{}, 1), wake: make(chan struct{}, 1)}, nil
+}
+
+// Init fixes which product this is. The first call makes the state; later ones may change the name, version and host name
+// and are refused, with the code identity-fixed, for another UDI. Nothing else is changed, the evaluation clock least.
+func (a *Agent) Init(ctx context.Context, p Product) error {
+	product := wire.Product(p)
+	if err := product.Check(); err != nil {
+		return err
+	}
+	return a.change(ctx, true, func(st *state, _ time.Time) error {
+		if st.Product.PID != "" && st.Product.UDI() != product.UDI() {
+			return license.Refuse(license.KindConflict, "identity-fixed", "use another state folder for another product",
+				"this state belongs to the product %s and cannot become %s", st.Product.UDI(), product.UDI())
+		}
+		st.Product = product
+		return nil
+	})
+}
+
+// SetTransport sets the authority's address, such as https://licenses.example:8443. Plain http is refused unless the host
+// is a loopback address.
+func (a *Agent) SetTransport(ctx context.Context, address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		u.Scheme != "https" && u.Scheme != "http" {
+		return license.Refuse(license.KindInvalid, "bad-address", "write the address like https://licenses.example:8443",
+			"%.200q is no address of an authority", address)
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		return license.Refuse(license.KindInvalid, "plaintext-address", "use https://, or an address of this machine such as http://127.0.0.1:8080",
+			"plain http to the host %q is refused: anybody on the way could read the registration token", u.Hostname())
+	}
+	return a.update(ctx, func(st *state, _ time.Time) error {
+		st.URL = strings.TrimRight(u.String(), "/")
+		return nil
+	})
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// SetUsage says what the product uses of a tag now. It is kept and reported with the next exchange; zero gives the
+// licenses back. It never waits for the network.
+func (a *Agent) SetUsage(ctx context.Context, tag string, count int64) error {
+	if err := checkCount(tag, count); err != nil {
+		return err
+	}
+	return a.update(ctx, func(st *state, _ time.Time) error {
+		if _, known := st.Usage[license.Tag(tag)]; !known && len(st.Usage) == wire.MaxUsageTags {
+			return license.Refuse(license.KindTooLarge, "too-many-tags", "give up a tag that is no longer used first",
+				"a product reports at most %d tags", wire.MaxUsageTags)
+		}
+		if st.Usage == nil {
+			st.Usage = map[license.Tag]int64{}
+		}
+		st.Usage[license.Tag(tag)] = count
+		return nil
+	})
+}
+
+// AddInterval keeps peaks of past intervals until an answer acknowledges them. Two intervals of one tag that begin at the
+// same instant become one, with the later end and the higher peak. It never waits for the network.
+func (a *Agent) AddInterval(ctx context.Context, intervals ...Interval) error {
+	for _, v := range intervals {
+		if err := checkCount(v.Tag, v.Peak); err != nil {
+			return err
+		}
+		if !v.To.After(v.From) || v.To.Sub(v.From) > 31*24*time.Hour {
+			return license.Refuse(license.KindInvalid, "bad-interval", "report closed intervals of at most 31 days",
+				"the interval of %s from %s to %s is empty or longer than 31 days", v.Tag, v.From, v.To)
+		}
+	}
+	return a.update(ctx, func(st *state, _ time.Time) error {
+		for _, v := range intervals {
+			st.addInterval(wire.Interval{Tag: license.Tag(v.Tag), From: instant(v.From), To: instant(v.To), Peak: v.Peak})
+		}
+		if len(st.Intervals) > maxKept {
+			return license.Refuse(license.KindTooLarge, "too-many-intervals", "bring the authority back, or report longer intervals",
+				"%d intervals wait for the authority; more than %d are not kept", len(st.Intervals), maxKept)
+		}
+		slices.SortFunc(st.Intervals, func(x, y wire.Interval) int {
+			return cmp.Or(x.From.Compare(y.From), cmp.Compare(x.Tag, y.Tag))
+		})
+		return nil
+	})
+}
+
+func checkCount(tag string, count int64) error {
+	if _, err := license.ParseTag(tag); err != nil {
+		return err
+	}
+	if count < 0 || count > license.MaxQuantity {
+		return license.Refuse(license.KindInvalid, "bad-count", "count what is in use now; zero gives the licenses back",
+			"the count %d of %s is not between 0 and %d", count, tag, license.MaxQuantity)
+	}
+	return nil
+}
+
+// update changes the state of a product that has an identity.
+func (a *Agent) update(ctx context.Context, change func(st *state, now time.Time) error) error {
+	return a.change(ctx, false, change)
+}
+
+// change locks and loads the state, moves the evaluation clock, lets change work on it and saves it. When change fails,
+// nothing is saved.
+func (a *Agent) change(ctx context.Context, first bool, change func(st *state, now time.Time) error) error {
+	unlock, err := a.keeper.Lock(ctx)
+	if err != nil {
+		return fmt.Errorf("lock the state: %w", err)
+	}
+	defer unlock()
+	st, old, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	if !first {
+		if err := st.initialized(); err != nil {
+			return err
+		}
+	}
+	now := a.now()
+	st.Evaluation = st.Evaluation.Advance(now, st.evaluating())
+	if err := change(st, now); err != nil {
+		return err
+	}
+	next, err := st.encode()
+	if err != nil || bytes.Equal(old, next) {
+		return err
+	}
+	if err := a.keeper.Save(ctx, next); err != nil {
+		return fmt.Errorf("save the state: %w", err)
+	}
+	select {
+	case a.wake <- struct{}{}:
+	default: // Run will look anyway
+	}
+	return nil
+}
+
+// load reads the state and returns the bytes beside it.
+func (a *Agent) load(ctx context.Context) (*state, []byte, error) {
+	raw, err := a.keeper.Load(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load the state: %w", err)
+	}
+	st, err := decodeState(raw)
+	return st, raw, err
+}
+
+func (a *Agent) now() time.Time { return instant(a.opts.Now()) }
+
+// instant is a time as it is kept: UTC, milliseconds.
+func instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// usesOf is the reported form of a usage map.
+func usesOf(usage map[license.Tag]int64) []wire.Usage {
+	uses := make([]wire.Usage, 0, len(usage))
+	for _, tag := range slices.Sorted(maps.Keys(usage)) {
+		uses = append(uses, wire.Usage{Tag: tag, Count: usage[tag]})
+	}
+	return uses
+}

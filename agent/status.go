@@ -1,0 +1,204 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/wire"
+)
+
+// The states of a registration, in the words that products show.
+const (
+	Unregistered        = "UNREGISTERED"
+	Registered          = "REGISTERED"
+	RegistrationExpired = "REGISTRATION EXPIRED"
+)
+
+// Waiting is the status of a license whose use the authority has not answered yet.
+const Waiting = "WAITING"
+
+// Status is all that a product can show about its licensing. Its JSON form is a contract. Times are by the product's
+// clock except Registration.ExpiresAt and Authorization.Deadline, which are the authority's; a zero time is left out.
+type Status struct {
+	Product      Product `json:"product"`
+	UDI          string  `json:"udi"`
+	AgentVersion string  `json:"agentVersion"`
+	// Transport is the authority's address, empty while none is set.
+	Transport     string        `json:"transport,omitempty"`
+	Registration  Registration  `json:"registration"`
+	Authorization Authorization `json:"authorization"`
+	Licenses      []License     `json:"licenses,omitempty"`
+	// ClockSkewSeconds is the authority's clock minus the product's, as measured at the last exchange.
+	ClockSkewSeconds int64 `json:"clockSkewSeconds"`
+	// WaitingIntervals is how many intervals no answer has acknowledged yet.
+	WaitingIntervals int `json:"waitingIntervals"`
+}
+
+// Registration is the identity of the product.
+type Registration struct {
+	// Status is UNREGISTERED, REGISTERED or REGISTRATION EXPIRED.
+	Status           string    `json:"status"`
+	Account          string    `json:"account,omitempty"`
+	VirtualAccount   string    `json:"virtualAccount,omitempty"`
+	Instance         string    `json:"instance,omitempty"`
+	ExportControlled bool      `json:"exportControlled"`
+	Initial          Attempt   `json:"initial"`
+	LastRenewal      Attempt   `json:"lastRenewal"`
+	NextRenewal      time.Time `json:"nextRenewal,omitzero"`
+	ExpiresAt        time.Time `json:"expiresAt,omitzero"`
+	// Orphan is the instance that was given up here while the authority could not be reached, and that must be removed
+	// there by hand.
+	Orphan string `json:"orphan,omitempty"`
+}
+
+// Authorization is the right to the use that was reported.
+type Authorization struct {
+	// Status is No Licenses in Use, EVAL MODE, EVAL EXPIRED, AUTHORIZED, OUT OF COMPLIANCE or AUTHORIZATION EXPIRED.
+	Status string `json:"status"`
+	// Since is when the status came: the last answer, the first answer of an uninterrupted lack, or the deadline passed.
+	Since       time.Time `json:"since,omitzero"`
+	LastAttempt Attempt   `json:"lastAttempt"`
+	NextAttempt time.Time `json:"nextAttempt,omitzero"`
+	Deadline    time.Time `json:"deadline,omitzero"`
+	// EvaluationSeconds is what is left of the 90 days.
+	EvaluationSeconds int64 `json:"evaluationSeconds"`
+}
+
+// Attempt is how an exchange ended.
+type Attempt struct {
+	// Outcome is SUCCEEDED, FAILED, or empty when none was made.
+	Outcome string    `json:"outcome,omitempty"`
+	At      time.Time `json:"at,omitzero"`
+	// Reason is one line of text after a failure.
+	Reason string `json:"reason,omitempty"`
+}
+
+// The outcomes of an Attempt.
+const (
+	Succeeded = "SUCCEEDED"
+	Failed    = "FAILED"
+)
+
+// License is one tag that the product uses.
+type License struct {
+	Tag string `json:"tag"`
+	// Name is the authority's, empty before its first answer.
+	Name  string `json:"name,omitempty"`
+	Count int64  `json:"count"`
+	// Status is AUTHORIZED, OUT OF COMPLIANCE, WAITING, or that of the whole authorization in its other states.
+	Status   string   `json:"status"`
+	Entitled int64    `json:"entitled,omitempty"`
+	Shortage int64    `json:"shortage,omitempty"`
+	Why      []Reason `json:"why,omitempty"`
+}
+
+// Status says how things stand. It reads the kept state and nothing else: no network, no lock.
+func (a *Agent) Status(ctx context.Context) (Status, error) {
+	st, _, err := a.load(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	if err := st.initialized(); err != nil {
+		return Status{}, err
+	}
+	return st.show(a.now()), nil
+}
+
+// show is the state as people see it at now.
+func (st *state) show(now time.Time) Status {
+	clock := st.Evaluation.Advance(now, st.evaluating())
+	s := Status{
+		Product: Product(st.Product), UDI: st.Product.UDI(), AgentVersion: Version, Transport: st.URL,
+		Registration: st.showRegistration(now),
+		Authorization: Authorization{
+			LastAttempt: st.Authorization.Last.show(), NextAttempt: st.Authorization.Next,
+			EvaluationSeconds: int64(clock.Remaining() / time.Second),
+		},
+		ClockSkewSeconds: st.SkewMS / 1000, WaitingIntervals: len(st.Intervals),
+	}
+	standing := license.Standing{Registered: st.Identity != nil, UsesLicenses: st.uses(), Evaluation: clock}
+	if st.Answer != nil {
+		standing.Answer, standing.Deadline = st.answered(), st.Answer.Deadline
+		s.Authorization.Deadline = st.Answer.Deadline
+	}
+	shown := license.ShownStatus(standing, st.atAuthority(now))
+	s.Authorization.Status = string(shown)
+	switch shown {
+	case license.StatusAuthorized:
+		s.Authorization.Since = st.Answer.At
+	case license.StatusOutOfCompliance:
+		s.Authorization.Since = st.Short
+	case license.StatusExpired:
+		s.Authorization.Since = st.Answer.Deadline
+	}
+	for _, u := range usesOf(st.Usage) {
+		if u.Count > 0 {
+			s.Licenses = append(s.Licenses, st.showLicense(u, shown))
+		}
+	}
+	return s
+}
+
+// answered is the status in the last answer. Use that began after an answer without any is authorized by no answer yet.
+func (st *state) answered() license.AuthorizationStatus {
+	status := license.AuthorizationStatus(st.Answer.Status)
+	if status == license.StatusNone && st.uses() {
+		return ""
+	}
+	return status
+}
+
+func (st *state) showRegistration(now time.Time) Registration {
+	r := Registration{
+		Status: Unregistered, Initial: st.Registered.show(), LastRenewal: st.Renewal.Last.show(), Orphan: st.Orphan,
+	}
+	if id := st.Identity; id != nil {
+		r.Status = Registered
+		if !st.atAuthority(now).Before(id.ExpiresAt) {
+			r.Status = RegistrationExpired
+		}
+		r.Account, r.VirtualAccount, r.Instance, r.ExportControlled = id.Account.Name, id.VirtualAccount.Name, id.Instance, id.Exported
+		r.Initial = Attempt{Outcome: Succeeded, At: id.RegisteredAt}
+		r.NextRenewal, r.ExpiresAt = st.Renewal.Next, id.ExpiresAt
+	}
+	return r
+}
+
+func (st *state) showLicense(u wire.Usage, shown license.AuthorizationStatus) License {
+	l := License{Tag: string(u.Tag), Count: u.Count, Status: string(shown)}
+	if st.Answer == nil {
+		if st.Identity != nil {
+			l.Status = Waiting
+		}
+		return l
+	}
+	i := slices.IndexFunc(st.Answer.Tags, func(t TagAnswer) bool { return t.Tag == l.Tag })
+	if i < 0 {
+		l.Status = Waiting
+		return l
+	}
+	t := st.Answer.Tags[i]
+	l.Name, l.Entitled, l.Shortage, l.Why = t.Name, t.Entitled, t.Shortage, t.Why
+	if shown == license.StatusAuthorized || shown == license.StatusOutOfCompliance {
+		l.Status = string(license.StatusAuthorized)
+		switch {
+		case t.Requested != l.Count:
+			l.Status = Waiting
+		case license.Compliance(t.Status) == license.OutOfCompliance:
+			l.Status = string(license.StatusOutOfCompliance)
+		}
+	}
+	return l
+}
+
+func (a attempt) show() Attempt {
+	switch {
+	case a.At.IsZero():
+		return Attempt{}
+	case a.Reason != "":
+		return Attempt{Outcome: Failed, At: a.At, Reason: a.Reason}
+	}
+	return Attempt{Outcome: Succeeded, At: a.At}
+}

@@ -1,0 +1,234 @@
+package authority
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/db"
+	"github.com/tallystick/tallystick/internal/trust"
+)
+
+// Instance is a registered product as lists show it.
+type Instance struct {
+	ID               string
+	Product          string
+	Hostname         string
+	Version          string
+	UDI              string
+	VirtualAccount   string
+	VirtualAccountID string
+	// State is Active, Overdue (10 days past its announced contact), Expired (its certificate ended) or Removed.
+	State string
+	// Status is what its last report was answered; empty before the first.
+	Status           license.AuthorizationStatus
+	StatusSince      time.Time
+	ExportControlled bool
+	RegisteredAt     time.Time
+	RenewedAt        time.Time
+	ExpiresAt        time.Time
+	LastContact      time.Time
+	NextContact      time.Time
+	Deadline         time.Time
+	// ForkedAt is when two copies of its state were first seen at work; zero for never.
+	ForkedAt  time.Time
+	RemovedAt time.Time
+	RemovedBy string
+	Usage     []UsageRow
+}
+
+// UsageRow is what an instance uses of a tag.
+type UsageRow struct {
+	Tag   license.Tag
+	Name  string
+	Count int64
+	Since time.Time
+}
+
+// overdueAfter is how long past its announced contact a product counts as overdue (smart licensing, section 13.3).
+const overdueAfter = 10 * 24 * time.Hour
+
+func instanceState(state string, expires, next, now time.Time) string {
+	switch {
+	case state == stateRemoved:
+		return "Removed"
+	case !now.Before(expires):
+		return "Expired"
+	case !next.IsZero() && now.Sub(next) > overdueAfter:
+		return "Overdue"
+	}
+	return "Active"
+}
+
+// Instances lists the product instances of an account, or of one virtual account, removed ones included.
+func (a *Authority) Instances(ctx context.Context, who access.Person, account, va string, page Page) ([]Instance, string, error) {
+	id, err := a.scope(ctx, who, access.See, account)
+	if err != nil {
+		return nil, "", err
+	}
+	var out []Instance
+	var next string
+	err = a.read(ctx, "list instances", func(tx *store.Tx) error {
+		names, only, err := vaNames(ctx, tx, id, va)
+		if err != nil {
+			return err
+		}
+		uses, err := a.usageByInstance(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		for {
+			rows, err := tx.Instances(ctx, db.InstancesParams{AccountID: id, After: page.After, Page: page.rows()})
+			if err != nil {
+				return err
+			}
+			rows, next = cut(rows, page, func(r db.InstancesRow) string { return r.InstanceID })
+			for _, r := range rows {
+				if only == "" || r.VaID == only {
+					out = append(out, instanceOf(r, names[r.VaID], uses[r.InstanceID], tx.Now()))
+				}
+			}
+			if len(out) > 0 || next == "" {
+				return nil
+			}
+			page.After = next // a page without a row of the virtual account: go on
+		}
+	})
+	return out, next, err
+}
+
+func (a *Authority) usageByInstance(ctx context.Context, tx *store.Tx, account string) (map[string][]UsageRow, error) {
+	rows, err := tx.UsageOfAccount(ctx, account)
+	if err != nil {
+		return nil, fmt.Errorf("read use: %w", err)
+	}
+	out := map[string][]UsageRow{}
+	for _, u := range rows {
+		out[u.InstanceID] = append(out[u.InstanceID], UsageRow{Tag: license.Tag(u.Tag), Name: a.catalog.Name(license.Tag(u.Tag)), Count: u.Quantity, Since: store.At(u.SinceAt)})
+	}
+	return out, nil
+}
+
+func instanceOf(r db.InstancesRow, va string, uses []UsageRow, now time.Time) Instance {
+	return Instance{
+		ID: r.InstanceID, Product: r.Product, Hostname: r.Hostname, Version: r.Version, UDI: r.Udi, VirtualAccount: va, VirtualAccountID: r.VaID,
+		State:  instanceState(r.State, store.At(r.ExpiresAt), store.At(r.NextAt), now),
+		Status: license.AuthorizationStatus(r.Status), StatusSince: store.At(r.StatusAt), ExportControlled: r.ExportControlled,
+		RegisteredAt: store.At(r.RegisteredAt), RenewedAt: store.At(r.RenewedAt), ExpiresAt: store.At(r.ExpiresAt), LastContact: store.At(r.AnsweredAt),
+		NextContact: store.At(r.NextAt), Deadline: store.At(r.DeadlineAt), ForkedAt: store.At(r.ForkedAt), RemovedAt: store.At(r.RemovedAt), RemovedBy: r.RemovedBy, Usage: uses,
+	}
+}
+
+// Instance finds a product instance by id, by UDI, by serial number or by host name; a name that fits several is refused.
+func (a *Authority) Instance(ctx context.Context, who access.Person, account, ref string) (Instance, error) {
+	page := Page{Limit: 1000}
+	if trust.ValidID("ins", ref) {
+		page = Page{After: before(ref), Limit: 1}
+	}
+	var found []Instance
+	for {
+		list, next, err := a.Instances(ctx, who, account, "", page)
+		if err != nil {
+			return Instance{}, err
+		}
+		for _, in := range list {
+			_, serial, _ := strings.Cut(in.UDI, ",SN:")
+			if in.ID == ref || in.UDI == ref || serial == ref || in.Hostname != "" && in.Hostname == ref {
+				found = append(found, in)
+			}
+		}
+		if next == "" || trust.ValidID("ins", ref) {
+			break
+		}
+		page.After = next
+	}
+	switch len(found) {
+	case 0:
+		return Instance{}, license.NotFound("product instance", ref)
+	case 1:
+		return found[0], nil
+	}
+	return Instance{}, license.Refuse(license.KindConflict, "ambiguous", "name it by its id", "%d product instances are called %q", len(found), ref)
+}
+
+// before is a cursor right before an id: pages begin after their cursor.
+func before(id string) string { return id[:len(id)-1] }
+
+// RemoveInstance removes a product instance; its licenses are free at once. The product learns of it at its next contact.
+func (a *Authority) RemoveInstance(ctx context.Context, who access.Person, account, ref string) error {
+	return a.changeInstance(ctx, who, account, ref, "remove instance", func(d *desk, row db.Instance) error {
+		if row.State == stateRemoved {
+			return nil
+		}
+		return d.remove(ctx, row, d.who.ID, "", "instance.removed")
+	})
+}
+
+// MoveInstance moves a product instance with what it uses to another virtual account.
+func (a *Authority) MoveInstance(ctx context.Context, who access.Person, account, ref, to string) error {
+	return a.changeInstance(ctx, who, account, ref, "move instance", func(d *desk, row db.Instance) error {
+		va, err := d.va(ctx, to)
+		if err != nil || va.VaID == row.VaID {
+			return err
+		}
+		uses, err := d.UsageOfInstance(ctx, db.UsageOfInstanceParams{AccountID: row.AccountID, InstanceID: row.InstanceID})
+		if err != nil {
+			return fmt.Errorf("read use: %w", err)
+		}
+		for _, u := range uses {
+			if err := d.shiftDemand(ctx, row.VaID, u.Tag, -u.Quantity); err != nil {
+				return err
+			}
+			if err := d.shiftDemand(ctx, va.VaID, u.Tag, u.Quantity); err != nil {
+				return err
+			}
+		}
+		if err := d.MoveUsageOfInstance(ctx, db.MoveUsageOfInstanceParams{AccountID: row.AccountID, InstanceID: row.InstanceID, VaID: va.VaID}); err != nil {
+			return err
+		}
+		if err := d.MoveInstance(ctx, db.MoveInstanceParams{AccountID: row.AccountID, InstanceID: row.InstanceID, VaID: va.VaID}); err != nil {
+			return err
+		}
+		_, err = d.record(ctx, "instance.moved", row.InstanceID, map[string]string{"before": row.VaID, "after": va.VaID})
+		return err
+	})
+}
+
+func (a *Authority) changeInstance(ctx context.Context, who access.Person, account, ref, verb string, fn func(*desk, db.Instance) error) error {
+	id, err := a.scope(ctx, who, access.Manage, account)
+	if err != nil {
+		return err
+	}
+	in, err := a.Instance(ctx, who, id, ref)
+	if err != nil {
+		return err
+	}
+	return a.write(ctx, who, id, verb, func(d *desk) error {
+		row, err := d.Instance(ctx, db.InstanceParams{AccountID: id, InstanceID: in.ID})
+		if errors.Is(err, sql.ErrNoRows) {
+			return license.NotFound("product instance", ref)
+		}
+		if err != nil {
+			return err
+		}
+		return fn(d, row)
+	})
+}
+
+// remove releases what an instance uses and marks it removed, in the verb's own transaction (domain rule 30).
+func (d *desk) remove(ctx context.Context, row db.Instance, by, why, event string) error {
+	if err := d.releaseUse(ctx, row); err != nil {
+		return err
+	}
+	if err := d.Tx.RemoveInstance(ctx, db.RemoveInstanceParams{AccountID: row.AccountID, InstanceID: row.InstanceID, RemovedAt: store.Ms(d.now), RemovedBy: by, RemovedWhy: why}); err != nil {
+		return fmt.Errorf("remove instance: %w", err)
+	}
+	_, err := d.record(ctx, event, row.InstanceID, map[string]string{"udi": row.Udi})
+	return err
+}

@@ -1,0 +1,408 @@
+package authority
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/db"
+	"github.com/tallystick/tallystick/internal/trust"
+)
+
+// Places of the supply book. Only the issuer's holding may be below zero: it is what was ever bought.
+const issuer = "issuer"
+
+func poolPlace(va string) string { return "va:" + va }
+
+// leg is one side of a movement: a quantity arriving at a place (or leaving it, below zero).
+type leg struct {
+	place    string
+	lot      string
+	tag      license.Tag
+	quantity int64
+}
+
+var errUnbalanced = errors.New("the legs of a movement do not sum to zero")
+
+// move writes a movement and moves the holdings. The legs must sum to zero for each lot. A place that holds too little is
+// an error of the caller, who has checked before under the account's lock.
+func (d *desk) move(ctx context.Context, kind string, event int64, legs []leg) error {
+	sums := map[string]int64{}
+	for _, l := range legs {
+		sums[l.lot] += l.quantity
+	}
+	for lot, sum := range sums {
+		if sum != 0 {
+			return fmt.Errorf("movement %s, lot %s, rest %d: %w", kind, lot, sum, errUnbalanced)
+		}
+	}
+	account, id := d.account.AccountID, trust.NewID("mov", d.now)
+	if err := d.InsertMovement(ctx, db.InsertMovementParams{AccountID: account, MovementID: id, MovedAt: store.Ms(d.now), Kind: kind, Actor: d.who.ID, EventSeq: event}); err != nil {
+		return fmt.Errorf("insert movement: %w", err)
+	}
+	for i, l := range legs {
+		if err := d.InsertPosting(ctx, db.InsertPostingParams{
+			AccountID: account, MovementID: id, Leg: int64(i), Place: l.place, LotID: l.lot, Tag: string(l.tag), Quantity: l.quantity,
+		}); err != nil {
+			return fmt.Errorf("insert posting: %w", err)
+		}
+		if err := d.post(ctx, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *desk) post(ctx context.Context, l leg) error {
+	account := d.account.AccountID
+	if l.quantity > 0 || l.place == issuer {
+		err := d.MoveHolding(ctx, db.MoveHoldingParams{AccountID: account, Place: l.place, LotID: l.lot, Tag: string(l.tag), Quantity: l.quantity})
+		if err != nil {
+			return fmt.Errorf("add to holding: %w", err)
+		}
+		return nil
+	}
+	n, err := d.TakeHolding(ctx, db.TakeHoldingParams{Quantity: -l.quantity, AccountID: account, Place: l.place, LotID: l.lot})
+	if err == nil && n != 1 {
+		err = errors.New("it holds less")
+	}
+	if err != nil {
+		return fmt.Errorf("take %d of %s from %s: %w", -l.quantity, l.lot, l.place, err)
+	}
+	return nil
+}
+
+// LotRow is a lot, or the part of it, that a virtual account holds.
+type LotRow struct {
+	license.Lot
+	VirtualAccount string
+	Status         string
+}
+
+// LicenseRow is one tag in one virtual account, with the reasons beside the numbers.
+type LicenseRow struct {
+	license.Row
+	Name             string
+	VirtualAccount   string
+	VirtualAccountID string
+	// Ends is the next end of a lot that counts now; zero when none ends.
+	Ends time.Time
+}
+
+// inventory is everything about stock and use of one account at one moment.
+type inventory struct {
+	vas      []db.VirtualAccount
+	holdings []db.HoldingsRow
+	demand   []db.DemandOfAccountRow
+	uses     []db.UsageOfAccountRow
+}
+
+func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses bool) (inventory, error) {
+	var in inventory
+	var err error
+	if in.vas, err = allVAs(ctx, tx, account); err != nil {
+		return in, err
+	}
+	if in.holdings, err = tx.Holdings(ctx, account); err != nil {
+		return in, fmt.Errorf("read holdings: %w", err)
+	}
+	if in.demand, err = tx.DemandOfAccount(ctx, account); err != nil {
+		return in, fmt.Errorf("read demand: %w", err)
+	}
+	if withUses {
+		if in.uses, err = tx.UsageOfAccount(ctx, account); err != nil {
+			return in, fmt.Errorf("read use: %w", err)
+		}
+	}
+	return in, nil
+}
+
+func allVAs(ctx context.Context, tx *store.Tx, account string) ([]db.VirtualAccount, error) {
+	var out []db.VirtualAccount
+	page := Page{Limit: 1000}
+	for {
+		rows, err := tx.VAs(ctx, db.VAsParams{AccountID: account, After: page.After, Page: page.rows()})
+		if err != nil {
+			return nil, fmt.Errorf("read virtual accounts: %w", err)
+		}
+		rows, next := cut(rows, page, func(r db.VirtualAccount) string { return r.VaID })
+		out = append(out, rows...)
+		if next == "" {
+			return out, nil
+		}
+		page.After = next
+	}
+}
+
+// pools builds the pools of one virtual account for the compliance rule. Lots that ended within the last 90 days or start
+// later are named as changes, so that a shortage explains itself.
+func (in inventory) pools(va string, now time.Time) []license.Pool {
+	byTag := map[license.Tag]*license.Pool{}
+	var order []license.Tag
+	pool := func(tag license.Tag) *license.Pool {
+		if byTag[tag] == nil {
+			byTag[tag] = &license.Pool{Tag: tag}
+			order = append(order, tag)
+		}
+		return byTag[tag]
+	}
+	for _, h := range in.holdings {
+		if h.Place != poolPlace(va) {
+			continue
+		}
+		p, lot := pool(license.Tag(h.Tag)), lotOf(h)
+		switch {
+		case lot.Counts(now):
+			p.Entitled += h.Quantity
+		case now.Before(lot.Start):
+			p.Changes = append(p.Changes, license.LotChange{Lot: lot.ID, Quantity: h.Quantity, At: lot.Start})
+		case now.Sub(lot.End) < license.AuthorizeLife:
+			p.Changes = append(p.Changes, license.LotChange{Lot: lot.ID, Quantity: h.Quantity, At: lot.End, Ended: true})
+		}
+	}
+	for _, u := range in.demand {
+		if u.VaID == va {
+			pool(license.Tag(u.Tag)).Demand += u.Quantity
+		}
+	}
+	for _, u := range in.uses {
+		if u.VaID == va {
+			p := pool(license.Tag(u.Tag))
+			p.Uses = append(p.Uses, license.Use{Instance: u.InstanceID, Name: displayName(u.Product, u.Hostname), Count: u.Quantity, Since: store.At(u.SinceAt)})
+		}
+	}
+	out := make([]license.Pool, 0, len(order))
+	for _, tag := range order {
+		out = append(out, *byTag[tag])
+	}
+	return out
+}
+
+func displayName(product, hostname string) string {
+	if hostname == "" {
+		return product
+	}
+	return product + " on " + hostname
+}
+
+func lotOf(h db.HoldingsRow) license.Lot {
+	return license.Lot{
+		ID: h.LotID, Order: h.Number, Tag: license.Tag(h.Tag), Type: license.LotType(h.LotType), Quantity: h.Quantity,
+		Start: store.At(h.StartsAt), End: store.At(h.EndsAt), Subscription: h.Subscription,
+	}
+}
+
+// rows compares stock and use of every virtual account and, where one is short, names what the others have free. It asks the
+// compliance rule for a virtual account twice
+// at most: once to see what is free, once to explain.
+func (a *Authority) rows(in inventory, now time.Time) []LicenseRow {
+	type standing struct {
+		pools []license.Pool
+		rows  []license.Row
+	}
+	of := make([]standing, len(in.vas))
+	free := map[license.Tag][]license.Surplus{}
+	for i, va := range in.vas {
+		of[i].pools = in.pools(va.VaID, now)
+		of[i].rows = license.Comply(a.catalog, of[i].pools)
+		for _, r := range of[i].rows {
+			if r.Available > 0 {
+				free[r.Tag] = append(free[r.Tag], license.Surplus{VirtualAccount: va.Name, Free: r.Available})
+			}
+		}
+	}
+	var out []LicenseRow
+	for i, va := range in.vas {
+		short := false
+		for j, p := range of[i].pools {
+			if r, _ := license.FindRow(of[i].rows, p.Tag); r.Shortage > 0 {
+				of[i].pools[j].Elsewhere, short = free[p.Tag], true
+			}
+		}
+		if short {
+			of[i].rows = license.Comply(a.catalog, of[i].pools)
+		}
+		for _, r := range of[i].rows {
+			out = append(out, LicenseRow{Row: r, Name: a.catalog.Name(r.Tag), VirtualAccount: va.Name, VirtualAccountID: va.VaID, Ends: in.nextEnd(va.VaID, r.Tag, now)})
+		}
+	}
+	return out
+}
+
+func (in inventory) nextEnd(va string, tag license.Tag, now time.Time) time.Time {
+	var next time.Time
+	for _, h := range in.holdings {
+		lot := lotOf(h)
+		if h.Place == poolPlace(va) && lot.Tag == tag && lot.Counts(now) && !lot.End.IsZero() && (next.IsZero() || lot.End.Before(next)) {
+			next = lot.End
+		}
+	}
+	return next
+}
+
+// Licenses lists the pools of an account, or of one virtual account, with bought, used, available and short quantities and
+// their reasons. Pools that hold nothing and are used by nobody do not appear.
+func (a *Authority) Licenses(ctx context.Context, who access.Person, account, va string) ([]LicenseRow, error) {
+	id, err := a.scope(ctx, who, access.See, account)
+	if err != nil {
+		return nil, err
+	}
+	var out []LicenseRow
+	err = a.read(ctx, "list licenses", func(tx *store.Tx) error {
+		row, err := tx.Account(ctx, id)
+		if err != nil {
+			return err
+		}
+		in, err := loadInventory(ctx, tx, id, true)
+		if err != nil {
+			return err
+		}
+		only := ""
+		if va != "" {
+			v, err := resolveVA(ctx, tx, row, va)
+			if err != nil {
+				return err
+			}
+			only = v.VaID
+		}
+		for _, r := range a.rows(in, tx.Now()) {
+			idle := r.Quantity == 0 && r.InUse == 0 && len(r.Why) == 0
+			if !idle && (only == "" || r.VirtualAccountID == only) {
+				out = append(out, r)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Lots lists what the virtual accounts hold, lot by lot.
+func (a *Authority) Lots(ctx context.Context, who access.Person, account, va string) ([]LotRow, error) {
+	id, err := a.scope(ctx, who, access.See, account)
+	if err != nil {
+		return nil, err
+	}
+	var out []LotRow
+	err = a.read(ctx, "list lots", func(tx *store.Tx) error {
+		row, err := tx.Account(ctx, id)
+		if err != nil {
+			return err
+		}
+		in, err := loadInventory(ctx, tx, id, false)
+		if err != nil {
+			return err
+		}
+		only := ""
+		if va != "" {
+			v, err := resolveVA(ctx, tx, row, va)
+			if err != nil {
+				return err
+			}
+			only = v.VaID
+		}
+		names := map[string]string{}
+		for _, v := range in.vas {
+			names[poolPlace(v.VaID)] = v.Name
+		}
+		for _, h := range in.holdings {
+			if only != "" && h.Place != poolPlace(only) {
+				continue
+			}
+			lot := lotOf(h)
+			out = append(out, LotRow{Lot: lot, VirtualAccount: names[h.Place], Status: lot.Status(tx.Now())})
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Transfer is a wish to move licenses between two virtual accounts.
+type Transfer struct {
+	Tag      license.Tag
+	Quantity int64
+	From, To string // virtual accounts by id or name
+	Lot      string // one lot only; empty for any, the longest-dated first
+}
+
+// Moved is what a transfer did.
+type Moved struct {
+	From, To string
+	Lots     []LotRow
+}
+
+// Transfer moves licenses of any quantity between two virtual accounts, all or nothing. Lots keep their identity and dates;
+// licenses in use may be moved, the shortage that this makes is reported like any other (domain rule 13).
+func (a *Authority) Transfer(ctx context.Context, who access.Person, account string, t Transfer) (Moved, error) {
+	id, err := a.scope(ctx, who, access.Manage, account)
+	if err != nil {
+		return Moved{}, err
+	}
+	if t.Quantity < 1 || t.Quantity > license.MaxQuantity {
+		return Moved{}, license.Refuse(license.KindInvalid, "bad-quantity", "name a quantity of at least 1", "the quantity %d cannot be transferred", t.Quantity)
+	}
+	return once(ctx, a, who, id, "transfer", t, func(d *desk) (Moved, error) {
+		from, err := d.va(ctx, t.From)
+		if err != nil {
+			return Moved{}, err
+		}
+		to, err := d.va(ctx, t.To)
+		if err != nil {
+			return Moved{}, err
+		}
+		if from.VaID == to.VaID {
+			return Moved{}, license.Refuse(license.KindInvalid, "same-place", "name another virtual account after --to", "both sides are the virtual account %q", from.Name)
+		}
+		held, err := d.HoldingsAt(ctx, db.HoldingsAtParams{AccountID: id, Place: poolPlace(from.VaID)})
+		if err != nil {
+			return Moved{}, fmt.Errorf("read holdings: %w", err)
+		}
+		legs, lots, rest := pick(held, t, d.now, from.VaID, to.VaID)
+		if rest > 0 {
+			return Moved{}, license.Refuse(license.KindRefused, "not-enough", "`tally license lots` shows what there is",
+				"%q holds %d of %s that can be transferred, %d were asked for", from.Name, t.Quantity-rest, t.Tag, t.Quantity)
+		}
+		for i := range lots {
+			lots[i].VirtualAccount = to.Name
+		}
+		seq, err := d.record(ctx, "licenses.transferred", string(t.Tag), map[string]any{"from": from.VaID, "to": to.VaID, "quantity": t.Quantity})
+		if err != nil {
+			return Moved{}, err
+		}
+		return Moved{From: from.Name, To: to.Name, Lots: lots}, d.move(ctx, "transfer", seq, legs)
+	})
+}
+
+// pick chooses the lots of a transfer, the longest-dated first, and says how many are missing.
+func pick(held []db.HoldingsAtRow, t Transfer, now time.Time, from, to string) (legs []leg, lots []LotRow, rest int64) {
+	rest = t.Quantity
+	slices.SortStableFunc(held, func(x, y db.HoldingsAtRow) int {
+		return strings.Compare(endKey(y.EndsAt), endKey(x.EndsAt))
+	})
+	for _, h := range held {
+		lot := license.Lot{ID: h.LotID, Tag: license.Tag(h.Tag), Type: license.LotType(h.LotType), Start: store.At(h.StartsAt), End: store.At(h.EndsAt), Subscription: h.Subscription}
+		ended := !lot.End.IsZero() && !now.Before(lot.End)
+		if lot.Tag != t.Tag || t.Lot != "" && lot.ID != t.Lot || ended || rest == 0 {
+			continue
+		}
+		n := min(rest, h.Quantity)
+		rest -= n
+		lot.Quantity = n
+		lots = append(lots, LotRow{Lot: lot, Status: lot.Status(now)})
+		legs = append(legs, leg{poolPlace(from), lot.ID, lot.Tag, -n}, leg{poolPlace(to), lot.ID, lot.Tag, n})
+	}
+	return legs, lots, rest
+}
+
+// endKey orders ends: a lot without an end is the longest-dated of all.
+func endKey(endsAt int64) string {
+	if endsAt == 0 {
+		return "~"
+	}
+	return fmt.Sprintf("%020d", endsAt)
+}

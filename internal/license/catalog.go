@@ -1,0 +1,134 @@
+package license
+
+import (
+	"bytes"
+	_ "embed" // the default catalog
+	"encoding/json"
+	"fmt"
+	"sync"
+)
+
+//go:embed catalog.json
+var defaultCatalog []byte
+
+// Unit is what one license of a tag covers, for people.
+type Unit string
+
+// CatalogEntry describes a tag that can be sold and counted.
+type CatalogEntry struct {
+	Tag  Tag    `json:"tag"`
+	Name string `json:"name"`
+	// Kind groups tags for people, such as "conferencing".
+	Kind string `json:"kind"`
+	// Unit is what one license covers, such as "user" or "meeting at a time".
+	Unit Unit `json:"unit"`
+	// Above is the next higher tier, which lends to this one; empty for none.
+	Above Tag `json:"above,omitempty"`
+}
+
+// SKU is a part number and what one unit of it deposits.
+type SKU struct {
+	SKU      string `json:"sku"`
+	Name     string `json:"name"`
+	Tag      Tag    `json:"tag"`
+	Quantity int64  `json:"quantity"`
+}
+
+// Catalog says what is sold and counted. It is immutable and safe for concurrent use.
+type Catalog struct {
+	entries map[Tag]CatalogEntry
+	skus    map[string]SKU
+	order   []Tag
+	depth   map[Tag]int
+}
+
+type catalogFile struct {
+	Licenses []CatalogEntry `json:"licenses"`
+	SKUs     []SKU          `json:"skus"`
+}
+
+// DefaultCatalog returns the embedded catalog. It panics when the embedded file is wrong, which a test rules out.
+var DefaultCatalog = sync.OnceValue(func() *Catalog {
+	c, err := ParseCatalog(defaultCatalog)
+	if err != nil {
+		panic(fmt.Sprintf("embedded catalog: %v", err))
+	}
+	return c
+})
+
+// ParseCatalog reads a catalog document. Unknown members, tags given twice, tiers that do not exist and circles among the
+// tiers are refused. The caller bounds the size.
+func ParseCatalog(doc []byte) (*Catalog, error) {
+	var f catalogFile
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&f); err != nil {
+		return nil, badCatalog("it is not a JSON document of the documented form: %v", err)
+	}
+	c := &Catalog{entries: map[Tag]CatalogEntry{}, skus: map[string]SKU{}, depth: map[Tag]int{}}
+	for _, e := range f.Licenses {
+		if _, err := ParseTag(string(e.Tag)); err != nil {
+			return nil, err
+		}
+		if _, twice := c.entries[e.Tag]; twice {
+			return nil, badCatalog("the tag %s stands in it twice", e.Tag)
+		}
+		if e.Name == "" {
+			return nil, badCatalog("the tag %s has no name", e.Tag)
+		}
+		c.entries[e.Tag] = e
+		c.order = append(c.order, e.Tag)
+	}
+	for _, tag := range c.order {
+		depth := 0
+		for above := c.entries[tag].Above; above != ""; above = c.entries[above].Above {
+			if _, ok := c.entries[above]; !ok {
+				return nil, badCatalog("the tier %s above %s does not exist", above, tag)
+			}
+			if depth++; depth > len(c.order) {
+				return nil, badCatalog("the tiers above %s run in a circle", tag)
+			}
+		}
+		c.depth[tag] = depth
+	}
+	for _, s := range f.SKUs {
+		if _, ok := c.entries[s.Tag]; !ok {
+			return nil, badCatalog("the part number %s deposits the unknown tag %s", s.SKU, s.Tag)
+		}
+		if _, twice := c.skus[s.SKU]; twice || s.SKU == "" || s.Quantity < 1 {
+			return nil, badCatalog("the part number %q is empty, stands in it twice, or deposits less than 1", s.SKU)
+		}
+		c.skus[s.SKU] = s
+	}
+	return c, nil
+}
+
+func badCatalog(format string, args ...any) *Error {
+	return Refuse(KindInvalid, "bad-catalog", "mend the catalog file and start again", "the catalog cannot be used: "+format, args...)
+}
+
+// Name is the tag's name for people; a tag that is not in the catalog is its own name.
+func (c *Catalog) Name(tag Tag) string {
+	if e, ok := c.entries[tag]; ok {
+		return e.Name
+	}
+	return string(tag)
+}
+
+// Knows says whether the catalog has the tag.
+func (c *Catalog) Knows(tag Tag) bool { _, ok := c.entries[tag]; return ok }
+
+// SKU finds a part number.
+func (c *Catalog) SKU(number string) (SKU, bool) { s, ok := c.skus[number]; return s, ok }
+
+// Entries returns the catalog's tags in its own order.
+func (c *Catalog) Entries() []CatalogEntry {
+	out := make([]CatalogEntry, 0, len(c.order))
+	for _, t := range c.order {
+		out = append(out, c.entries[t])
+	}
+	return out
+}
+
+func (c *Catalog) above(tag Tag) Tag  { return c.entries[tag].Above }
+func (c *Catalog) height(tag Tag) int { return c.depth[tag] }

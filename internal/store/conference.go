@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/tallystick/tallystick/internal/store/db"
+)
+
+// The statements of the call-record lane and of the projection of meetings, which write many rows at once.
+
+// InsertPosts appends to the journal of call-record posts.
+func (tx *Tx) InsertPosts(ctx context.Context, posts []db.CdrPost) error {
+	rows := make([][]any, len(posts))
+	for i, p := range posts {
+		rows[i] = []any{p.AccountID, p.ClusterID, p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.Low, p.High, p.Records,
+			p.DirectoryVersion, p.Ignored, p.Body}
+	}
+	return tx.insertRows(ctx, "INSERT INTO cdr_post (account_id, cluster_id, seq, received_at, session, callbridge, low, high, records, "+
+		"directory_version, ignored, body)", "", 12, rows)
+}
+
+// PutMeetings writes meetings, in place of what was written of them before.
+func (tx *Tx) PutMeetings(ctx context.Context, meetings []db.Meeting) error {
+	rows := make([][]any, len(meetings))
+	for i, m := range meetings {
+		rows[i] = []any{m.AccountID, m.MeetingID, m.ClusterID, m.MeetingKey, m.Name, m.Space, m.CallType, m.Bridges, m.StartedAt, m.EndedAt,
+			m.DurationS, m.ParticipantsMax, m.Policy, m.DirectoryVersion, m.Incomplete, m.Estimated, m.Facts, m.Records}
+	}
+	return tx.insertRows(ctx, "INSERT INTO meeting (account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, "+
+		"ended_at, duration_s, participants_max, policy, directory_version, incomplete, estimated, facts, records)",
+		"ON CONFLICT (account_id, meeting_id) DO UPDATE SET name = excluded.name, space = excluded.space, call_type = excluded.call_type, "+
+			"bridges = excluded.bridges, started_at = excluded.started_at, ended_at = excluded.ended_at, duration_s = excluded.duration_s, "+
+			"participants_max = excluded.participants_max, policy = excluded.policy, directory_version = excluded.directory_version, "+
+			"incomplete = excluded.incomplete, estimated = excluded.estimated, facts = excluded.facts, records = excluded.records", 18, rows)
+}
+
+// PutSegments writes segments, in place of those with the same numbers.
+func (tx *Tx) PutSegments(ctx context.Context, segments []db.Segment) error {
+	rows := make([][]any, len(segments))
+	for i, s := range segments {
+		rows[i] = []any{s.AccountID, s.MeetingID, s.N, s.FromAt, s.ToAt, s.License, s.Tag, s.Sixths, s.UserJid, s.Rule, s.Lasting, s.Facts}
+	}
+	return tx.insertRows(ctx, "INSERT INTO segment (account_id, meeting_id, n, from_at, to_at, license, tag, sixths, user_jid, rule, lasting, facts)",
+		"ON CONFLICT (account_id, meeting_id, n) DO UPDATE SET from_at = excluded.from_at, to_at = excluded.to_at, license = excluded.license, "+
+			"tag = excluded.tag, sixths = excluded.sixths, user_jid = excluded.user_jid, rule = excluded.rule, lasting = excluded.lasting, "+
+			"facts = excluded.facts", 12, rows)
+}
+
+// PutRefs writes which meetings calls, legs and correlators belong to.
+func (tx *Tx) PutRefs(ctx context.Context, refs []db.MeetingRef) error {
+	rows := make([][]any, len(refs))
+	for i, r := range refs {
+		rows[i] = []any{r.AccountID, r.ClusterID, r.Ref, r.MeetingID}
+	}
+	return tx.insertRows(ctx, "INSERT INTO meeting_ref (account_id, cluster_id, ref, meeting_id)",
+		"ON CONFLICT (account_id, cluster_id, ref, meeting_id) DO NOTHING", 4, rows)
+}
+
+// MarkHours makes hours stale, given by account, tag, hour_at and changed_at. The caller sorts them, so that two
+// transactions never wait for each other.
+func (tx *Tx) MarkHours(ctx context.Context, hours []db.UsageHour) error {
+	rows := make([][]any, len(hours))
+	for i, h := range hours {
+		rows[i] = []any{h.AccountID, h.Tag, h.HourAt, 0, 0, 0, h.ChangedAt, true, false}
+	}
+	return tx.insertRows(ctx, hoursHead, "ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET stale = TRUE, changed_at = excluded.changed_at", 9, rows)
+}
+
+// PutHours writes what hours came to; whether they were reported stays as it is.
+func (tx *Tx) PutHours(ctx context.Context, hours []db.UsageHour) error {
+	rows := make([][]any, len(hours))
+	for i, h := range hours {
+		rows[i] = []any{h.AccountID, h.Tag, h.HourAt, h.Peak, h.PeakAt, h.Meetings, h.ChangedAt, false, false}
+	}
+	return tx.insertRows(ctx, hoursHead, "ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET peak = excluded.peak, peak_at = excluded.peak_at, "+
+		"meetings = excluded.meetings, stale = FALSE", 9, rows)
+}
+
+const hoursHead = "INSERT INTO usage_hour (account_id, tag, hour_at, peak, peak_at, meetings, changed_at, stale, reported)"
+
+// InsertDirectoryUsers adds users to a version of the directory.
+func (tx *Tx) InsertDirectoryUsers(ctx context.Context, users []db.DirectoryUser) error {
+	rows := make([][]any, len(users))
+	for i, u := range users {
+		rows[i] = []any{u.AccountID, u.Jid, u.FromVersion, u.ToVersion, u.Guid, u.Email, u.Personal}
+	}
+	return tx.insertRows(ctx, "INSERT INTO directory_user (account_id, jid, from_version, to_version, guid, email, personal)", "", 7, rows)
+}
+
+// InsertDirectorySpaces adds spaces to a version of the directory.
+func (tx *Tx) InsertDirectorySpaces(ctx context.Context, spaces []db.DirectorySpace) error {
+	rows := make([][]any, len(spaces))
+	for i, s := range spaces {
+		rows[i] = []any{s.AccountID, s.SpaceID, s.FromVersion, s.ToVersion, s.Name, s.Owner}
+	}
+	return tx.insertRows(ctx, "INSERT INTO directory_space (account_id, space_id, from_version, to_version, name, owner)", "", 6, rows)
+}
+
+// MeetingsByRefs returns the ids of the meetings that refs belong to, each once, in no order.
+func (tx *Tx) MeetingsByRefs(ctx context.Context, account, cluster string, refs []string) ([]string, error) {
+	var ids []string
+	for len(refs) > 0 {
+		n := 1
+		for n < min(len(refs), maxRows) {
+			n *= 2
+		}
+		args := make([]any, 0, n+2)
+		args = append(args, account, cluster)
+		for i := range n {
+			args = append(args, refs[min(i, len(refs)-1)])
+		}
+		refs = refs[min(n, len(refs)):]
+		rows, err := tx.conn.QueryContext(ctx, refsText(n), args...)
+		if err != nil {
+			return nil, fmt.Errorf("look up %d refs: %w", n, err)
+		}
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return nil, fmt.Errorf("read meeting of ref: %w", closing(rows, err))
+			}
+			ids = append(ids, id)
+		}
+		if err := closing(rows, rows.Err()); err != nil {
+			return nil, fmt.Errorf("look up %d refs: %w", n, err)
+		}
+	}
+	return ids, nil
+}
+
+func refsText(n int) string {
+	var b strings.Builder
+	b.WriteString("SELECT DISTINCT meeting_id FROM meeting_ref WHERE account_id = $1 AND cluster_id = $2 AND ref IN (")
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(i + 3))
+	}
+	b.WriteByte(')')
+	return b.String()
+}
+
+func closing(rows interface{ Close() error }, err error) error {
+	if closed := rows.Close(); err == nil {
+		err = closed
+	}
+	return err
+}

@@ -1,0 +1,209 @@
+-- name: PutConference :exec
+INSERT INTO conference (account_id, va_id, serial, enabled_at, directory_version, swept_at) VALUES ($1, $2, $3, $4, 0, 0)
+ON CONFLICT (account_id) DO UPDATE SET va_id = excluded.va_id;
+
+-- name: Conference :one
+SELECT account_id, va_id, serial, enabled_at, directory_version, swept_at FROM conference WHERE account_id = $1;
+
+-- name: Conferences :many
+SELECT account_id, va_id, serial, enabled_at, directory_version, swept_at FROM conference ORDER BY account_id;
+
+-- name: LockConference :one
+UPDATE conference SET directory_version = directory_version WHERE account_id = $1
+RETURNING account_id, va_id, serial, enabled_at, directory_version, swept_at;
+
+-- name: SetDirectoryVersion :execrows
+UPDATE conference SET directory_version = sqlc.arg(version) WHERE account_id = sqlc.arg(account_id) AND directory_version = sqlc.arg(before);
+
+-- name: SetSwept :exec
+UPDATE conference SET swept_at = sqlc.arg(swept_at) WHERE account_id = sqlc.arg(account_id) AND swept_at < sqlc.arg(swept_at);
+
+-- name: InsertCluster :execrows
+INSERT INTO cluster (account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0)
+ON CONFLICT (account_id, name_key) DO NOTHING;
+
+-- name: Cluster :one
+SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq FROM cluster
+WHERE account_id = $1 AND cluster_id = $2;
+
+-- name: Clusters :many
+SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq FROM cluster
+WHERE account_id = sqlc.arg(account_id) AND cluster_id > sqlc.arg(after) ORDER BY cluster_id LIMIT sqlc.arg(page);
+
+-- name: BehindClusters :many
+SELECT cluster_id FROM cluster WHERE account_id = $1 AND projected_seq < last_seq ORDER BY cluster_id;
+
+-- name: TakeSeqs :one
+UPDATE cluster SET last_seq = last_seq + sqlc.arg(posts) WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id)
+RETURNING last_seq;
+
+-- name: DirectoryInForce :one
+SELECT directory_version FROM conference WHERE account_id = $1;
+
+-- name: MarkFlushed :execrows
+UPDATE cluster SET flushed_seq = sqlc.arg(flushed_seq),
+  projected_seq = CASE WHEN projected_seq < sqlc.arg(projected_seq) THEN sqlc.arg(projected_seq) ELSE projected_seq END
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND flushed_seq <= sqlc.arg(flushed_seq);
+
+-- name: PostsAfter :many
+SELECT seq, received_at, session, directory_version, ignored, body FROM cdr_post
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND seq > sqlc.arg(after) AND seq <= sqlc.arg(through)
+ORDER BY seq LIMIT sqlc.arg(page);
+
+-- name: PostsAround :many
+SELECT seq, received_at, session, directory_version, ignored, body FROM cdr_post
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND session = sqlc.arg(session)
+  AND low <= sqlc.arg(correlator) AND high >= sqlc.arg(correlator)
+ORDER BY low DESC, seq LIMIT sqlc.arg(page);
+
+-- name: PostReceivedAt :one
+SELECT received_at FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3;
+
+-- name: Sessions :many
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at FROM cdr_session
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND session > sqlc.arg(after) ORDER BY session LIMIT sqlc.arg(page);
+
+-- name: PutSession :exec
+INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (account_id, cluster_id, session) DO UPDATE SET callbridge = excluded.callbridge, ranges = excluded.ranges, losses = excluded.losses,
+  records = excluded.records, missing = excluded.missing, repeats = cdr_session.repeats + excluded.repeats,
+  first_at = excluded.first_at, last_at = excluded.last_at;
+
+-- name: BridgeTotals :one
+SELECT CAST(coalesce(sum(records), 0) AS BIGINT) AS records, CAST(coalesce(sum(missing), 0) AS BIGINT) AS missing, CAST(coalesce(sum(repeats), 0) AS BIGINT) AS repeats
+FROM cdr_session WHERE account_id = $1 AND cluster_id = $2;
+
+-- name: BridgesSeen :many
+SELECT DISTINCT callbridge FROM cdr_session WHERE account_id = $1 AND cluster_id = $2 ORDER BY callbridge LIMIT 1000;
+
+-- name: InsertConflict :execrows
+INSERT INTO cdr_conflict (account_id, cluster_id, session, correlator, digest, ref, noted_at, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (account_id, cluster_id, session, correlator, digest) DO NOTHING;
+
+-- name: CountConflicts :one
+SELECT count(*) FROM cdr_conflict WHERE account_id = $1 AND cluster_id = $2;
+
+-- name: ConflictsByMeeting :many
+SELECT r.meeting_id, count(*) AS conflicts FROM cdr_conflict k
+JOIN meeting_ref r ON r.account_id = k.account_id AND r.cluster_id = k.cluster_id AND r.ref = k.ref
+WHERE k.account_id = $1 GROUP BY r.meeting_id;
+
+-- name: PutRefused :exec
+INSERT INTO cdr_refused (account_id, cluster_id, digest, reason, refused_at, body) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (account_id, cluster_id, digest) DO UPDATE SET refused_at = excluded.refused_at;
+
+-- name: RefusedBeyond :many
+SELECT digest FROM cdr_refused WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id)
+ORDER BY refused_at DESC, digest LIMIT sqlc.arg(page) OFFSET sqlc.arg(keep);
+
+-- name: DropRefused :exec
+DELETE FROM cdr_refused WHERE account_id = $1 AND cluster_id = $2 AND digest = $3;
+
+-- name: CountRefused :one
+SELECT count(*) FROM cdr_refused WHERE account_id = $1 AND cluster_id = $2;
+
+-- name: Meeting :one
+SELECT account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, ended_at, duration_s, participants_max,
+  policy, directory_version, incomplete, estimated, facts, records FROM meeting
+WHERE account_id = $1 AND meeting_id = $2;
+
+-- name: MeetingsPage :many
+SELECT meeting_id, cluster_id, name, space, call_type, bridges, started_at, ended_at, duration_s, participants_max,
+  policy, directory_version, incomplete, estimated, facts FROM meeting
+WHERE account_id = sqlc.arg(account_id) AND started_at >= sqlc.arg(from_at)
+  AND (started_at < sqlc.arg(before_at) OR (started_at = sqlc.arg(before_at) AND meeting_id < sqlc.arg(before_id)))
+  AND started_at > 0 AND (ended_at = 0 OR NOT sqlc.arg(running)::boolean)
+ORDER BY started_at DESC, meeting_id DESC LIMIT sqlc.arg(page);
+
+-- name: RunningMeetings :many
+SELECT meeting_id, meeting_key, directory_version, records FROM meeting
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND ended_at = 0 AND meeting_id > sqlc.arg(after)
+ORDER BY meeting_id LIMIT sqlc.arg(page);
+
+-- name: DeleteMeeting :exec
+DELETE FROM meeting WHERE account_id = $1 AND meeting_id = $2;
+
+-- name: DeleteRefs :exec
+DELETE FROM meeting_ref WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND ref = sqlc.arg(ref) AND meeting_id = sqlc.arg(meeting_id);
+
+-- name: DeleteSegments :exec
+DELETE FROM segment WHERE account_id = sqlc.arg(account_id) AND meeting_id = sqlc.arg(meeting_id) AND n >= sqlc.arg(from_n);
+
+-- name: SegmentSpans :many
+SELECT from_at, to_at, tag FROM segment WHERE account_id = $1 AND meeting_id = $2;
+
+-- name: MeetingRows :many
+SELECT m.meeting_id, m.name, m.space, m.started_at, m.ended_at, m.participants_max, s.n, s.from_at, s.to_at, s.license, s.tag, s.sixths, s.user_jid, s.rule, s.facts
+FROM meeting m JOIN segment s ON s.account_id = m.account_id AND s.meeting_id = m.meeting_id
+WHERE m.account_id = sqlc.arg(account_id) AND m.started_at >= sqlc.arg(from_at) AND m.started_at < sqlc.arg(to_at)
+ORDER BY m.started_at, m.meeting_id, s.n LIMIT sqlc.arg(page);
+
+-- name: RunningFrom :many
+SELECT tag, CAST(min(from_at) AS BIGINT) AS from_at FROM segment
+WHERE account_id = sqlc.arg(account_id) AND lasting = TRUE AND to_at = sqlc.arg(far) AND from_at >= sqlc.arg(from_at) GROUP BY tag ORDER BY tag;
+
+-- name: ShortSegments :many
+SELECT from_at, to_at, tag, sixths, meeting_id FROM segment
+WHERE account_id = sqlc.arg(account_id) AND lasting = FALSE AND to_at > sqlc.arg(from_at) AND to_at <= sqlc.arg(upto_at) AND from_at < sqlc.arg(to_at);
+
+-- name: LastingSegments :many
+SELECT from_at, to_at, tag, sixths, meeting_id FROM segment
+WHERE account_id = sqlc.arg(account_id) AND lasting = TRUE AND to_at > sqlc.arg(from_at) AND from_at < sqlc.arg(to_at);
+
+-- name: StaleHours :many
+SELECT tag, hour_at FROM usage_hour
+WHERE account_id = sqlc.arg(account_id) AND stale = TRUE AND hour_at >= sqlc.arg(from_at) AND hour_at < sqlc.arg(to_at)
+ORDER BY hour_at, tag LIMIT sqlc.arg(page);
+
+-- name: TakeStale :many
+UPDATE usage_hour SET stale = FALSE
+WHERE account_id = sqlc.arg(account_id) AND stale = TRUE AND hour_at >= sqlc.arg(from_at) AND hour_at < sqlc.arg(to_at)
+RETURNING tag, hour_at;
+
+-- name: UsageHours :many
+SELECT tag, hour_at, peak, peak_at, meetings FROM usage_hour
+WHERE account_id = sqlc.arg(account_id) AND hour_at >= sqlc.arg(from_at) AND hour_at < sqlc.arg(to_at) AND peak > 0
+ORDER BY hour_at, tag LIMIT sqlc.arg(page);
+
+-- name: UsageHour :one
+SELECT peak FROM usage_hour WHERE account_id = $1 AND tag = $2 AND hour_at = $3;
+
+-- name: UnreportedHours :many
+SELECT tag, hour_at, peak FROM usage_hour
+WHERE account_id = sqlc.arg(account_id) AND reported = FALSE AND hour_at <= sqlc.arg(hour_at) AND peak > 0 AND stale = FALSE AND changed_at <= sqlc.arg(changed_at)
+ORDER BY hour_at, tag LIMIT sqlc.arg(page);
+
+-- name: MarkReported :exec
+UPDATE usage_hour SET reported = TRUE WHERE account_id = $1 AND tag = $2 AND hour_at = $3;
+
+-- name: InsertDirectoryVersion :exec
+INSERT INTO directory_version (account_id, version, imported_at, imported_by, users, spaces, personal) VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: DirectoryVersion :one
+SELECT account_id, version, imported_at, imported_by, users, spaces, personal FROM directory_version WHERE account_id = $1 AND version = $2;
+
+-- name: DirectoryUsers :many
+SELECT jid, guid, email, personal FROM directory_user
+WHERE account_id = sqlc.arg(account_id) AND to_version = 0 AND jid > sqlc.arg(after) ORDER BY jid LIMIT sqlc.arg(page);
+
+-- name: DirectorySpaces :many
+SELECT space_id, name, owner FROM directory_space
+WHERE account_id = sqlc.arg(account_id) AND to_version = 0 AND space_id > sqlc.arg(after) ORDER BY space_id LIMIT sqlc.arg(page);
+
+-- name: EndDirectoryUser :exec
+UPDATE directory_user SET to_version = sqlc.arg(version) WHERE account_id = sqlc.arg(account_id) AND jid = sqlc.arg(jid) AND to_version = 0;
+
+-- name: EndDirectorySpace :exec
+UPDATE directory_space SET to_version = sqlc.arg(version) WHERE account_id = sqlc.arg(account_id) AND space_id = sqlc.arg(space_id) AND to_version = 0;
+
+-- name: SpaceAt :one
+SELECT space_id, name, owner FROM directory_space
+WHERE account_id = sqlc.arg(account_id) AND space_id = sqlc.arg(space_id) AND from_version <= sqlc.arg(version)
+  AND (to_version = 0 OR to_version > sqlc.arg(version));
+
+-- name: UserAt :one
+SELECT jid, guid, email, personal FROM directory_user
+WHERE account_id = sqlc.arg(account_id) AND jid = sqlc.arg(jid) AND from_version <= sqlc.arg(version)
+  AND (to_version = 0 OR to_version > sqlc.arg(version));

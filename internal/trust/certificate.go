@@ -1,0 +1,191 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+)
+
+// purpose is what a certificate is for. Every certificate below the issuing one names exactly one, as a certificate
+// policy (RFC 5280, section 4.2.1.4: the policies of an end-entity certificate are "the purposes for which the
+// certificate may be used"). Extended key usage cannot hold these: numbers of the 2.25 arc are longer than it can read.
+type purpose string
+
+// The arc is 2.25 and a UUID of our own, 9f7dcb55-7238-418c-82ac-b37653dce45f. The last numbers are for ever.
+const (
+	purposeArc       purpose = "2.25.212000412536011132758149803525378204767"
+	purposeInstance          = purposeArc + ".1" // ID certificate of a product instance
+	purposeSatellite         = purposeArc + ".2" // sync identity of a satellite
+	purposeServer            = purposeArc + ".3" // TLS server
+	purposeSigner            = purposeArc + ".4" // message key of an authority
+)
+
+const (
+	certBlock      = "CERTIFICATE"
+	keyBlock       = "PRIVATE KEY"
+	maxCertificate = 8 << 10
+	maxChain       = 4
+)
+
+var (
+	// ErrChain is the error of a certificate that does not lead to the pinned root or has another purpose.
+	ErrChain = errors.New("certificate is not from the pinned authority")
+	// ErrExpired is the error of what verifies in every respect but has a certificate whose time is over. It comes
+	// together with a whole result: whether it matters is for the caller to decide.
+	ErrExpired = errors.New("certificate has expired")
+)
+
+// CertificatePEM writes certificates one after the other as PEM.
+func CertificatePEM(ders ...[]byte) []byte {
+	var b bytes.Buffer
+	for _, der := range ders {
+		_ = pem.Encode(&b, &pem.Block{Type: certBlock, Bytes: der}) // a buffer does not fail
+	}
+	return b.Bytes()
+}
+
+// ParseCertificatesPEM reads one to four certificates; text around them is ignored. It checks their form only.
+func ParseCertificatesPEM(text []byte) ([][]byte, error) {
+	if len(text) > 4*maxChain*maxCertificate {
+		return nil, errors.New("certificates: too large")
+	}
+	var ders [][]byte
+	for {
+		block, rest := pem.Decode(text)
+		if block == nil {
+			break
+		}
+		if block.Type != certBlock || len(ders) == maxChain {
+			return nil, fmt.Errorf("certificates: want at most %d PEM blocks CERTIFICATE, got one more of type %q", maxChain, block.Type)
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return nil, fmt.Errorf("certificates: %w", err)
+		}
+		ders, text = append(ders, block.Bytes), rest
+	}
+	if len(ders) == 0 {
+		return nil, errors.New("certificates: no PEM block CERTIFICATE")
+	}
+	return ders, nil
+}
+
+// verifyChain checks a chain of DER certificates from leaf to root: the last one has the fingerprint, the leaf leads to
+// it and has the purpose. A wrong clock is not an error: now is moved into the time in which all of them are valid. When
+// now is after it, the leaf comes together with ErrExpired. Any other error is ErrChain.
+func verifyChain(chain [][]byte, root Fingerprint, want purpose, now time.Time) (*x509.Certificate, error) {
+	if len(chain) < 2 || len(chain) > maxChain {
+		return nil, fmt.Errorf("%w: %d certificates, want 2 to %d", ErrChain, len(chain), maxChain)
+	}
+	if Of(chain[len(chain)-1]) != root {
+		return nil, fmt.Errorf("%w: the last certificate is not the root %s", ErrChain, root)
+	}
+	certs := make([]*x509.Certificate, len(chain))
+	for i, der := range chain {
+		if len(der) > maxCertificate {
+			return nil, fmt.Errorf("%w: certificate %d is too large", ErrChain, i+1)
+		}
+		var err error
+		if certs[i], err = x509.ParseCertificate(der); err != nil {
+			return nil, fmt.Errorf("%w: certificate %d: %w", ErrChain, i+1, err)
+		}
+	}
+	leaf := certs[0]
+	if !hasPurpose(leaf, want) {
+		return nil, fmt.Errorf("%w: it has another purpose", ErrChain)
+	}
+	opts := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+	opts.Roots.AddCert(certs[len(certs)-1])
+	for _, c := range certs[1 : len(certs)-1] {
+		opts.Intermediates.AddCert(c)
+	}
+	var expired bool
+	opts.CurrentTime, expired = withinValidity(certs, now)
+	if _, err := leaf.Verify(opts); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrChain, err)
+	}
+	if expired {
+		return leaf, ErrExpired
+	}
+	return leaf, nil
+}
+
+// withinValidity moves now into the time in which all certificates are valid and tells whether it was after that time.
+func withinValidity(certs []*x509.Certificate, now time.Time) (at time.Time, expired bool) {
+	from, to := certs[0].NotBefore, certs[0].NotAfter
+	for _, c := range certs[1:] {
+		if c.NotBefore.After(from) {
+			from = c.NotBefore
+		}
+		if c.NotAfter.Before(to) {
+			to = c.NotAfter
+		}
+	}
+	switch {
+	case now.Before(from):
+		return from, false
+	case now.After(to):
+		return to, true
+	}
+	return now, false
+}
+
+// hasPurpose tells whether want is the one policy of an end-entity certificate.
+func hasPurpose(c *x509.Certificate, want purpose) bool {
+	return !c.IsCA && len(c.Policies) == 1 && c.Policies[0].String() == string(want)
+}
+
+// holds tells whether oid is one of the purposes below p.
+func (p purpose) holds(oid x509.OID) bool { return strings.HasPrefix(oid.String(), string(p)+".") }
+
+// policies is the purpose as a certificate template wants it.
+func (p purpose) policies() ([]x509.OID, error) {
+	oid, err := x509.ParseOID(string(p))
+	return []x509.OID{oid}, err
+}
+
+// randomSerial is a positive certificate serial number of 127 random bits (RFC 5280, section 4.1.2.2).
+func randomSerial() *big.Int {
+	b := Random(16)
+	b[0] &= 0x7f
+	b[15] |= 1 // never zero
+	return new(big.Int).SetBytes(b)
+}
+
+// thumbprint is the base64url SHA-256 of DER bytes.
+func thumbprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// MarshalPublicKey writes a P-256 public key as a DER SubjectPublicKeyInfo.
+func MarshalPublicKey(key *ecdsa.PublicKey) ([]byte, error) {
+	if key == nil || key.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("%w: want P-256", ErrKey)
+	}
+	return x509.MarshalPKIXPublicKey(key)
+}
+
+// ParsePublicKey reads what MarshalPublicKey wrote. Anything but a P-256 key is ErrKey.
+func ParsePublicKey(der []byte) (*ecdsa.PublicKey, error) {
+	if len(der) > 256 {
+		return nil, fmt.Errorf("%w: too large", ErrKey)
+	}
+	pub, err := x509.ParsePKIXPublicKey(der)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	key, ok := pub.(*ecdsa.PublicKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("%w: want P-256", ErrKey)
+	}
+	return key, nil
+}

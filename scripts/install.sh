@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Installs what the tests need: Debian packages when one is missing, and the pinned Go tools
+# into .tools/. With "tools" as argument only the latter. Both halves run at the same time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# tool NAME VERSION MODULE: builds one tool into a folder that carries its version.
+tool() {
+  local folder="$PWD/.tools/$1-$2"
+  [ -x "$folder/$1" ] && return
+  echo "building $1 $2"
+  CGO_ENABLED=0 GOBIN="$folder" go install "$3@$2"
+}
+
+tools() {
+  local name version module
+  while read -r name version module; do tool "$name" "$version" "$module"; done < scripts/tools.txt
+}
+
+# wanted prints the packages that are not here yet. gcc is for the race detector, chromium for
+# the tests of the console's pages, openssl reads the certificates as a stranger would.
+wanted() {
+  local package
+  for package in gcc libc6-dev openssl chromium; do
+    [[ "$(dpkg -s "$package" 2>/dev/null)" == *"Status: install ok installed"* ]] || echo "$package"
+  done
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
+}
+
+packages() {
+  local -a missing root=()
+  mapfile -t missing < <(wanted)
+  [ ${#missing[@]} -eq 0 ] && return
+  echo "installing ${missing[*]}"
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+      echo "missing packages: ${missing[*]}; install them as root, or install sudo" >&2
+      return 1
+    fi
+    root=(sudo)
+  fi
+  local -a apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq)
+  "${root[@]}" "${apt[@]}" update
+  "${root[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
+}
+
+if [ "${1:-}" = tools ]; then
+  tools
+  exit
+fi
+packages &
+installing=$!
+tools &
+building=$!
+result=0
+wait "$installing" || result=1
+wait "$building" || result=1
+exit "$result"
