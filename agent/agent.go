@@ -2,7 +2,6 @@ package agent
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -178,15 +177,13 @@ func (a *Agent) AddInterval(ctx context.Context, intervals ...Interval) error {
 	}
 	return a.update(ctx, func(st *state, _ time.Time) error {
 		for _, v := range intervals {
-			st.addInterval(wire.Interval{Tag: license.Tag(v.Tag), From: instant(v.From), To: instant(v.To), Peak: v.Peak})
+			st.Intervals = append(st.Intervals, wire.Interval{Tag: license.Tag(v.Tag), From: instant(v.From), To: instant(v.To), Peak: v.Peak})
 		}
+		st.Intervals = mergeIntervals(st.Intervals)
 		if len(st.Intervals) > maxKept {
 			return license.Refuse(license.KindTooLarge, "too-many-intervals", "bring the authority back, or report longer intervals",
 				"%d intervals wait for the authority; more than %d are not kept", len(st.Intervals), maxKept)
 		}
-		slices.SortFunc(st.Intervals, func(x, y wire.Interval) int {
-			return cmp.Or(x.From.Compare(y.From), cmp.Compare(x.Tag, y.Tag))
-		})
 		return nil
 	})
 }

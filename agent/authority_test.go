@@ -83,10 +83,10 @@ type desk struct {
 	seen      []string // verb and number of every envelope that came
 
 	// The trouble that tests make.
-	away   error                                        // nothing comes in
-	lose   int                                          // so many answers get lost
-	change func(h *trust.Header, payload any)           // before sealing
-	tamper func(verb string, reply []byte) []byte       // after sealing
+	away   error                                         // nothing comes in
+	lose   int                                           // so many answers get lost
+	change func(h *trust.Header, payload any)            // before sealing
+	tamper func(verb string, reply []byte) []byte        // after sealing
 	refuse func(verb string) (code string, number int64) // a signed No
 }
 

@@ -20,6 +20,7 @@ import (
 const (
 	fileState = "state.json"
 	fileLock  = "lock"
+	fileTurn  = "exchange.lock"
 	fileCert  = "id-cert.pem"
 	fileChain = "chain.pem"
 )
@@ -36,7 +37,7 @@ type FileKeeper struct {
 
 // OpenDir opens a state folder and makes it when it is not there.
 func OpenDir(dir string) (*FileKeeper, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the operator names the folder
 		return nil, fmt.Errorf("open state folder: %w", err)
 	}
 	return &FileKeeper{dir: dir}, nil
@@ -88,9 +89,16 @@ func (k *FileKeeper) publish(name string, data []byte) error {
 	return trust.WriteFile(path, data, 0o644)
 }
 
-// Lock implements Keeper with flock(2), which the system gives back when a process dies.
-func (k *FileKeeper) Lock(ctx context.Context) (func(), error) {
-	f, err := os.OpenFile(filepath.Join(k.dir, fileLock), os.O_RDWR|os.O_CREATE, 0o600)
+// Lock implements Keeper.
+func (k *FileKeeper) Lock(ctx context.Context) (func(), error) { return k.flock(ctx, fileLock) }
+
+// takeTurn lets one process at a time talk to the authority. Without it a slow process could send a request that another one
+// has long had answered, and the authority would take the two for copies of the product.
+func (k *FileKeeper) takeTurn(ctx context.Context) (func(), error) { return k.flock(ctx, fileTurn) }
+
+// flock takes a lock with flock(2), which the system gives back when a process dies.
+func (k *FileKeeper) flock(ctx context.Context, name string) (func(), error) {
+	f, err := os.OpenFile(filepath.Join(k.dir, name), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

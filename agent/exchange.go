@@ -51,14 +51,26 @@ func (r *refusal) err() *Error {
 	return license.Refuse(license.KindRefused, r.Code, hint, "%s", r.Message)
 }
 
-// begin takes the turn to talk to the authority.
+// begin takes the turn to talk to the authority: within this process and, where the keeper knows of others, among all.
 func (a *Agent) begin(ctx context.Context) (end func(), err error) {
 	select {
 	case a.talk <- struct{}{}:
-		return func() { <-a.talk }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	end = func() { <-a.talk }
+	k, shared := a.keeper.(interface {
+		takeTurn(ctx context.Context) (func(), error)
+	})
+	if !shared {
+		return end, nil
+	}
+	give, err := k.takeTurn(ctx)
+	if err != nil {
+		end()
+		return nil, fmt.Errorf("wait for another process that talks to the authority: %w", err)
+	}
+	return func() { give(); end() }, nil
 }
 
 // converse exchanges messages until the verb itself was answered. A request left over from before goes first, with its

@@ -93,9 +93,11 @@ func TestAnswerThatIsNotRightChangesNothing(t *testing.T) {
 		}
 	}
 	cases := map[string]func(p *product){
-		"away":           func(p *product) { p.desk.away = &Unreachable{Err: errors.New("no route")} },
-		"unsigned error": func(p *product) { p.desk.away = license.Refuse(license.KindRefused, wire.CodeRemoved, "h", "removed, believe me") },
-		"empty":          func(p *product) { p.desk.tamper = func(string, []byte) []byte { return nil } },
+		"away": func(p *product) { p.desk.away = &Unreachable{Err: errors.New("no route")} },
+		"unsigned error": func(p *product) {
+			p.desk.away = license.Refuse(license.KindRefused, wire.CodeRemoved, "h", "removed, believe me")
+		},
+		"empty": func(p *product) { p.desk.tamper = func(string, []byte) []byte { return nil } },
 		"unsigned JSON": func(p *product) {
 			p.desk.tamper = func(string, []byte) []byte { return []byte(`{"code":"instance-removed"}`) }
 		},
@@ -225,9 +227,11 @@ func TestIntervalsStayUntilAcknowledged(t *testing.T) {
 		from := start.Add(time.Duration(i) * time.Hour)
 		return Interval{Tag: tag, From: from, To: from.Add(time.Hour), Peak: peak}
 	}
+	var all []Interval
 	for i := range 400 {
-		p.must(p.AddInterval(t.Context(), hour(i, int64(i))))
+		all = append(all, hour(i, int64(i)))
 	}
+	p.must(p.AddInterval(t.Context(), all...))
 	p.register()
 	if n := p.status().WaitingIntervals; n != 0 {
 		t.Errorf("%d intervals wait after registration, want 0", n)
@@ -266,7 +270,7 @@ func TestLargestReportFitsTheEnvelope(t *testing.T) {
 	}
 	long := func(i int) string { return fmt.Sprintf("%0*d", 64, i) }
 	var peaks []Interval
-	for i := range 2 * intervalsPerReport {
+	for i := range intervalsPerReport + 1 {
 		from := start.Add(time.Duration(i)*time.Hour + 123*time.Millisecond)
 		peaks = append(peaks, Interval{Tag: long(i), From: from, To: from.Add(time.Hour), Peak: license.MaxQuantity})
 	}

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/license"
@@ -140,42 +142,38 @@ func (st *state) uses() bool {
 // evaluating says whether the evaluation clock runs (domain rule 32).
 func (st *state) evaluating() bool { return st.Identity == nil && st.uses() }
 
-func (st *state) addInterval(v wire.Interval) {
-	for i := range st.Intervals {
-		if old := &st.Intervals[i]; old.Tag == v.Tag && old.From.Equal(v.From) {
-			old.Peak = max(old.Peak, v.Peak)
-			if v.To.After(old.To) {
-				old.To = v.To
-			}
-			return
+// mergeIntervals sorts by time and makes one of those that begin together.
+func mergeIntervals(all []wire.Interval) []wire.Interval {
+	slices.SortStableFunc(all, func(x, y wire.Interval) int {
+		return cmp.Or(x.From.Compare(y.From), cmp.Compare(x.Tag, y.Tag))
+	})
+	merged := all[:0]
+	for _, v := range all {
+		n := len(merged) - 1
+		if n < 0 || merged[n].Tag != v.Tag || !merged[n].From.Equal(v.From) {
+			merged = append(merged, v)
+			continue
+		}
+		merged[n].Peak = max(merged[n].Peak, v.Peak)
+		if v.To.After(merged[n].To) {
+			merged[n].To = v.To
 		}
 	}
-	st.Intervals = append(st.Intervals, v)
+	return merged
 }
 
 // acknowledge drops what an answered request has reported: intervals that did not change since, and tags given back.
 func (st *state) acknowledge(r *request) {
-	kept := st.Intervals[:0]
-	for _, v := range st.Intervals {
-		if !containsInterval(r.Intervals, v) {
-			kept = append(kept, v)
-		}
-	}
-	st.Intervals = kept
+	st.Intervals = slices.DeleteFunc(st.Intervals, func(v wire.Interval) bool {
+		return slices.ContainsFunc(r.Intervals, func(sent wire.Interval) bool {
+			return sent.Tag == v.Tag && sent.From.Equal(v.From) && sent.To.Equal(v.To) && sent.Peak == v.Peak
+		})
+	})
 	for tag, n := range st.Usage {
 		if sent, ok := r.Usage[tag]; ok && n == 0 && sent == 0 {
 			delete(st.Usage, tag)
 		}
 	}
-}
-
-func containsInterval(all []wire.Interval, v wire.Interval) bool {
-	for _, o := range all {
-		if o.Tag == v.Tag && o.From.Equal(v.From) && o.To.Equal(v.To) && o.Peak == v.Peak {
-			return true
-		}
-	}
-	return false
 }
 
 // measure notes the authority's clock. The request was answered between its making and now; when the skew known so far

@@ -84,16 +84,26 @@ func showStatus(s agent.Status) string {
 	p.registration(s.Registration)
 	p.line("")
 	p.authorization(s)
-	for _, l := range s.Licenses {
-		for _, why := range l.Why {
-			p.line("  %s: %s", l.Tag, why.Sentence)
-		}
-	}
+	p.reasons(s.Licenses)
 	p.line("\nWhat to do next:")
 	for _, sentence := range next(s) {
 		p.line("  %s", sentence)
 	}
 	return p.String()
+}
+
+// reasons writes why each license is as it is, where the authority said so.
+func (p *page) reasons(licenses []agent.License) {
+	heading := "\nReasons:"
+	for _, l := range licenses {
+		for _, why := range l.Why {
+			if heading != "" {
+				p.line("%s", heading)
+				heading = ""
+			}
+			p.line("  %s: %s", l.Tag, why.Sentence)
+		}
+	}
 }
 
 func (p *page) registration(r agent.Registration) {
@@ -157,11 +167,12 @@ func (p *page) licenses(s agent.Status) {
 	}
 }
 
-// showUsage is one block per license with its reasons.
+// showUsage is one block per license, and their reasons.
 func showUsage(s agent.Status) string {
 	var p page
 	p.line("License Authorization:\n  Status: %s\n", s.Authorization.Status)
 	p.licenses(s)
+	p.reasons(s.Licenses)
 	return p.String()
 }
 

@@ -2,7 +2,6 @@ package authority
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -108,7 +107,7 @@ func (a *Authority) Account(ctx context.Context, who access.Person, ref string) 
 			return err
 		}
 		row, err := tx.Account(ctx, id)
-		if errors.Is(err, sql.ErrNoRows) {
+		if errors.Is(err, store.ErrNoRow) {
 			return license.NotFound("account", ref)
 		}
 		if err != nil {
@@ -127,7 +126,7 @@ func resolveAccount(ctx context.Context, tx *store.Tx, who access.Person, ref st
 	if !trust.ValidID("acc", ref) {
 		var err error
 		id, err = tx.AccountIDByName(ctx, nameKey(ref))
-		if errors.Is(err, sql.ErrNoRows) {
+		if errors.Is(err, store.ErrNoRow) {
 			return "", license.NotFound("account", ref)
 		}
 		if err != nil {
@@ -171,7 +170,7 @@ func resolveVA(ctx context.Context, tx *store.Tx, account db.Account, ref string
 	default:
 		row, err = tx.VAByName(ctx, db.VAByNameParams{AccountID: account.AccountID, NameKey: nameKey(ref)})
 	}
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, store.ErrNoRow) {
 		return row, license.NotFound("virtual account", ref)
 	}
 	return row, err
@@ -277,7 +276,7 @@ func (a *Authority) RenameVirtualAccount(ctx context.Context, who access.Person,
 		if err == nil && old.VaID != va.VaID {
 			return vaTaken(name)
 		}
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		if err != nil && !errors.Is(err, store.ErrNoRow) {
 			return err
 		}
 		if err := d.RenameVA(ctx, db.RenameVAParams{AccountID: d.account.AccountID, VaID: va.VaID, Name: name, NameKey: nameKey(name)}); err != nil {

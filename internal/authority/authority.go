@@ -12,7 +12,6 @@ package authority
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -97,22 +96,17 @@ func (a *Authority) write(ctx context.Context, who access.Person, account, verb 
 	return outcome(verb, err)
 }
 
-// outcome turns the store's conditions into refusals that a caller can act on.
+// outcome lets refusals through, the store's included, and says of anything else what was being done.
 func outcome(verb string, err error) error {
-	switch {
-	case err == nil || license.AsError(err) != nil:
+	if err == nil || license.AsError(err) != nil {
 		return err
-	case errors.Is(err, store.ErrBusy):
-		return license.Refuse(license.KindBusy, "busy", "try again in a moment", "the server has more to do than it can queue")
-	case errors.Is(err, store.ErrUnknownOutcome), errors.Is(err, store.ErrClosed):
-		return &license.Error{Kind: license.KindUnavailable, Code: "unavailable", Message: "the database is not available", Hint: "repeat the request; it does no harm twice", Err: err}
 	}
 	return fmt.Errorf("%s: %w", verb, err)
 }
 
 func lock(ctx context.Context, tx *store.Tx, who access.Person, account string) (*desk, error) {
 	row, err := tx.LockAccount(ctx, db.LockAccountParams{Now: store.Ms(tx.Now()), AccountID: account})
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, store.ErrNoRow) {
 		return nil, license.NotFound("account", account)
 	}
 	if err != nil {
@@ -150,7 +144,7 @@ func once[T any](ctx context.Context, a *Authority, who access.Person, account, 
 				"this Idempotency-Key was used for another request")
 		case err == nil:
 			return json.Unmarshal(old.Answer, &answer)
-		case !errors.Is(err, sql.ErrNoRows):
+		case !errors.Is(err, store.ErrNoRow):
 			return fmt.Errorf("look up idempotency key: %w", err)
 		}
 		if answer, err = fn(d); err != nil {

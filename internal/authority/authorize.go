@@ -39,8 +39,8 @@ func (a *Authority) authorize(ctx context.Context, envelope []byte) ([]byte, err
 		return nil, err
 	}
 	if errors.Is(rep.err, errKeyChanged) {
-		_, _ = a.productKey(ctx, r.account, r.instance, true)
-		return nil, license.Refuse(license.KindConflict, "key-changed", "send the report again", "the product was registered anew while this report was under way")
+		a.productKeys.drop(r.account + "/" + r.instance)
+		return a.authorize(ctx, envelope) // ends: the key that is read now verifies it, or it is refused
 	}
 	if rep.err != nil {
 		return a.refuse(r.instance, m.Nonce, r.number, a.now(), rep.err)

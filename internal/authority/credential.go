@@ -2,7 +2,6 @@ package authority
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -93,7 +92,7 @@ func check(ctx context.Context, tx *store.Tx, kind trust.CredentialKind, text st
 		account = access.Site
 	}
 	row, err := tx.Credential(ctx, db.CredentialParams{AccountID: account, CredentialID: c.ID})
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, store.ErrNoRow) {
 		return row, unknown
 	}
 	if err != nil {

@@ -2,7 +2,6 @@ package authority
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -211,7 +210,7 @@ func (a *Authority) changeInstance(ctx context.Context, who access.Person, accou
 	}
 	return a.write(ctx, who, id, verb, func(d *desk) error {
 		row, err := d.Instance(ctx, db.InstanceParams{AccountID: id, InstanceID: in.ID})
-		if errors.Is(err, sql.ErrNoRows) {
+		if errors.Is(err, store.ErrNoRow) {
 			return license.NotFound("product instance", ref)
 		}
 		if err != nil {

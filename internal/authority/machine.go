@@ -3,7 +3,6 @@ package authority
 import (
 	"context"
 	"crypto/ecdsa"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -156,7 +155,7 @@ func (a *Authority) productKey(ctx context.Context, account, instance string, fr
 	err := a.read(ctx, "find instance", func(tx *store.Tx) error {
 		var err error
 		row, err = tx.Instance(ctx, db.InstanceParams{AccountID: account, InstanceID: instance})
-		if errors.Is(err, sql.ErrNoRows) {
+		if errors.Is(err, store.ErrNoRow) {
 			return license.Refuse(license.KindNotFound, "instance-unknown", "register the product again with a token of this authority",
 				"this authority knows no product instance %s", instance)
 		}
@@ -193,6 +192,12 @@ func (c *keyCache) get(id string) (productKey, bool) {
 	defer c.mu.RUnlock()
 	k, ok := c.keys[id]
 	return k, ok
+}
+
+func (c *keyCache) drop(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.keys, id)
 }
 
 func (c *keyCache) put(id string, k productKey) {

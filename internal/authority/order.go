@@ -2,7 +2,6 @@ package authority
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,7 +60,7 @@ func (a *Authority) importOrder(ctx context.Context, d *desk, order license.Orde
 	if err == nil {
 		return a.repeatedOrder(ctx, d, old, order)
 	}
-	if !errors.Is(err, sql.ErrNoRows) {
+	if !errors.Is(err, store.ErrNoRow) {
 		return Order{}, fmt.Errorf("look up order: %w", err)
 	}
 	resolved, err := license.ResolveOrder(a.catalog, order, d.now)
@@ -179,7 +178,7 @@ func (a *Authority) Order(ctx context.Context, who access.Person, account, ref s
 		} else {
 			row, err = tx.PurchaseByNumber(ctx, db.PurchaseByNumberParams{AccountID: id, Number: ref})
 		}
-		if errors.Is(err, sql.ErrNoRows) {
+		if errors.Is(err, store.ErrNoRow) {
 			return license.NotFound("order", ref)
 		}
 		if err != nil {

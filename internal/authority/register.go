@@ -2,7 +2,6 @@ package authority
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,7 +64,7 @@ func (a *Authority) registered(ctx context.Context, m wire.Register, csr trust.C
 			return err
 		}
 		last, err := d.Exchange(ctx, db.ExchangeParams{AccountID: row.AccountID, InstanceID: row.InstanceID})
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		if err != nil && !errors.Is(err, store.ErrNoRow) {
 			return fmt.Errorf("read last exchange: %w", err)
 		}
 		answer = wire.Registered{
@@ -109,7 +108,7 @@ func (a *Authority) admit(ctx context.Context, d *desk, token trust.Token, m wir
 	account, thumbprint := d.account.AccountID, csr.KeyThumbprint()
 	old, err := d.InstanceByUDI(ctx, db.InstanceByUDIParams{AccountID: account, Udi: m.Product.UDI()})
 	known := err == nil
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if err != nil && !errors.Is(err, store.ErrNoRow) {
 		return old, fmt.Errorf("look up product: %w", err)
 	}
 	row, err := d.tokenRow(ctx, token)
@@ -159,7 +158,7 @@ func (a *Authority) prepare(row *db.Instance, csr trust.CSR, d *desk) error {
 
 func (d *desk) tokenRow(ctx context.Context, token trust.Token) (db.Token, error) {
 	row, err := d.Token(ctx, db.TokenParams{AccountID: d.account.AccountID, TokenID: token.ID})
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, store.ErrNoRow) {
 		return row, unknownToken()
 	}
 	if err != nil {

@@ -2,7 +2,6 @@ package authority
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +24,7 @@ func (a *Authority) exchange(ctx context.Context, r request, kind string, fn fun
 			return fmt.Errorf("read instance: %w", err)
 		}
 		last, err := d.Exchange(ctx, db.ExchangeParams{AccountID: r.account, InstanceID: r.instance})
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		if err != nil && !errors.Is(err, store.ErrNoRow) {
 			return fmt.Errorf("read last exchange: %w", err)
 		}
 		repeated, err := turn(last.Number, last.Digest, r)

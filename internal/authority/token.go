@@ -2,7 +2,6 @@ package authority
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -189,7 +188,7 @@ func (a *Authority) changeToken(ctx context.Context, who access.Person, account,
 	}
 	return a.write(ctx, who, id, verb, func(d *desk) error {
 		row, err := d.Token(ctx, db.TokenParams{AccountID: id, TokenID: token})
-		if errors.Is(err, sql.ErrNoRows) {
+		if errors.Is(err, store.ErrNoRow) {
 			return license.NotFound("token", token)
 		}
 		if err != nil {

@@ -20,7 +20,7 @@ func decode(body []byte) (Post, error) {
 	for {
 		token, err := d.Token()
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = b.finished(trim(pending))
 				if err == nil {
 					return b.post, nil

@@ -287,8 +287,8 @@ func TestRefs(t *testing.T) {
 	}
 }
 
-// BenchmarkRouterAdd adds the records of meetings with ten legs and forgets
-// each one when it is over.
+// BenchmarkRouterAdd adds the records of a meeting with ten legs to an empty
+// router.
 func BenchmarkRouterAdd(b *testing.B) {
 	records := large(10)
 	b.ReportAllocs()

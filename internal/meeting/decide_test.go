@@ -1,6 +1,7 @@
 package meeting
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -194,7 +195,7 @@ func TestPolicyCheck(t *testing.T) {
 	if err := OwnerFirst().Check(); err != nil {
 		t.Errorf("got %v", err)
 	}
-	if err := (Policy{Name: "member-first", Version: 1}).Check(); err == nil || !strings.Contains(err.Error(), `"member-first"`) {
+	if err := (Policy{Name: "member-first", Version: 1}).Check(); !errors.Is(err, ErrUnknownPolicy) || !strings.Contains(err.Error(), `"member-first"`) {
 		t.Errorf("got %v", err)
 	}
 }

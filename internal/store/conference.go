@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/tallystick/tallystick/internal/store/db"
@@ -31,7 +30,7 @@ func (tx *Tx) PutMeetings(ctx context.Context, meetings []db.Meeting) error {
 	}
 	return tx.insertRows(ctx, "INSERT INTO meeting (account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, "+
 		"ended_at, duration_s, participants_max, policy, directory_version, incomplete, estimated, facts, records)",
-		"ON CONFLICT (account_id, meeting_id) DO UPDATE SET name = excluded.name, space = excluded.space, call_type = excluded.call_type, "+
+		" ON CONFLICT (account_id, meeting_id) DO UPDATE SET name = excluded.name, space = excluded.space, call_type = excluded.call_type, "+
 			"bridges = excluded.bridges, started_at = excluded.started_at, ended_at = excluded.ended_at, duration_s = excluded.duration_s, "+
 			"participants_max = excluded.participants_max, policy = excluded.policy, directory_version = excluded.directory_version, "+
 			"incomplete = excluded.incomplete, estimated = excluded.estimated, facts = excluded.facts, records = excluded.records", 18, rows)
@@ -44,7 +43,7 @@ func (tx *Tx) PutSegments(ctx context.Context, segments []db.Segment) error {
 		rows[i] = []any{s.AccountID, s.MeetingID, s.N, s.FromAt, s.ToAt, s.License, s.Tag, s.Sixths, s.UserJid, s.Rule, s.Lasting, s.Facts}
 	}
 	return tx.insertRows(ctx, "INSERT INTO segment (account_id, meeting_id, n, from_at, to_at, license, tag, sixths, user_jid, rule, lasting, facts)",
-		"ON CONFLICT (account_id, meeting_id, n) DO UPDATE SET from_at = excluded.from_at, to_at = excluded.to_at, license = excluded.license, "+
+		" ON CONFLICT (account_id, meeting_id, n) DO UPDATE SET from_at = excluded.from_at, to_at = excluded.to_at, license = excluded.license, "+
 			"tag = excluded.tag, sixths = excluded.sixths, user_jid = excluded.user_jid, rule = excluded.rule, lasting = excluded.lasting, "+
 			"facts = excluded.facts", 12, rows)
 }
@@ -56,7 +55,7 @@ func (tx *Tx) PutRefs(ctx context.Context, refs []db.MeetingRef) error {
 		rows[i] = []any{r.AccountID, r.ClusterID, r.Ref, r.MeetingID}
 	}
 	return tx.insertRows(ctx, "INSERT INTO meeting_ref (account_id, cluster_id, ref, meeting_id)",
-		"ON CONFLICT (account_id, cluster_id, ref, meeting_id) DO NOTHING", 4, rows)
+		" ON CONFLICT (account_id, cluster_id, ref, meeting_id) DO NOTHING", 4, rows)
 }
 
 // MarkHours makes hours stale, given by account, tag, hour_at and changed_at. The caller sorts them, so that two
@@ -66,7 +65,7 @@ func (tx *Tx) MarkHours(ctx context.Context, hours []db.UsageHour) error {
 	for i, h := range hours {
 		rows[i] = []any{h.AccountID, h.Tag, h.HourAt, 0, 0, 0, h.ChangedAt, true, false}
 	}
-	return tx.insertRows(ctx, hoursHead, "ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET stale = TRUE, changed_at = excluded.changed_at", 9, rows)
+	return tx.insertRows(ctx, hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET stale = TRUE, changed_at = excluded.changed_at", 9, rows)
 }
 
 // PutHours writes what hours came to; whether they were reported stays as it is.
@@ -75,7 +74,7 @@ func (tx *Tx) PutHours(ctx context.Context, hours []db.UsageHour) error {
 	for i, h := range hours {
 		rows[i] = []any{h.AccountID, h.Tag, h.HourAt, h.Peak, h.PeakAt, h.Meetings, h.ChangedAt, false, false}
 	}
-	return tx.insertRows(ctx, hoursHead, "ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET peak = excluded.peak, peak_at = excluded.peak_at, "+
+	return tx.insertRows(ctx, hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET peak = excluded.peak, peak_at = excluded.peak_at, "+
 		"meetings = excluded.meetings, stale = FALSE", 9, rows)
 }
 
@@ -99,7 +98,7 @@ func (tx *Tx) InsertDirectorySpaces(ctx context.Context, spaces []db.DirectorySp
 	return tx.insertRows(ctx, "INSERT INTO directory_space (account_id, space_id, from_version, to_version, name, owner)", "", 6, rows)
 }
 
-// MeetingsByRefs returns the ids of the meetings that refs belong to, each once, in no order.
+// MeetingsByRefs returns the ids of the meetings that refs belong to, in no order, an id perhaps more than once.
 func (tx *Tx) MeetingsByRefs(ctx context.Context, account, cluster string, refs []string) ([]string, error) {
 	var ids []string
 	for len(refs) > 0 {
@@ -107,47 +106,26 @@ func (tx *Tx) MeetingsByRefs(ctx context.Context, account, cluster string, refs 
 		for n < min(len(refs), maxRows) {
 			n *= 2
 		}
+		taken := min(n, len(refs))
 		args := make([]any, 0, n+2)
 		args = append(args, account, cluster)
 		for i := range n {
-			args = append(args, refs[min(i, len(refs)-1)])
+			args = append(args, refs[min(i, taken-1)])
 		}
-		refs = refs[min(n, len(refs)):]
-		rows, err := tx.conn.QueryContext(ctx, refsText(n), args...)
-		if err != nil {
-			return nil, fmt.Errorf("look up %d refs: %w", n, err)
-		}
-		for rows.Next() {
+		var b strings.Builder
+		b.WriteString("SELECT meeting_id FROM meeting_ref WHERE account_id = $1 AND cluster_id = $2 AND ref IN (")
+		placeholders(&b, 3, n)
+		b.WriteByte(')')
+		err := tx.scanAll(ctx, b.String(), args, func(scan func(...any) error) error {
 			var id string
-			if err := rows.Scan(&id); err != nil {
-				return nil, fmt.Errorf("read meeting of ref: %w", closing(rows, err))
-			}
+			err := scan(&id)
 			ids = append(ids, id)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("look up %d refs: %w", taken, err)
 		}
-		if err := closing(rows, rows.Err()); err != nil {
-			return nil, fmt.Errorf("look up %d refs: %w", n, err)
-		}
+		refs = refs[taken:]
 	}
 	return ids, nil
-}
-
-func refsText(n int) string {
-	var b strings.Builder
-	b.WriteString("SELECT DISTINCT meeting_id FROM meeting_ref WHERE account_id = $1 AND cluster_id = $2 AND ref IN (")
-	for i := range n {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteByte('$')
-		b.WriteString(strconv.Itoa(i + 3))
-	}
-	b.WriteByte(')')
-	return b.String()
-}
-
-func closing(rows interface{ Close() error }, err error) error {
-	if closed := rows.Close(); err == nil {
-		err = closed
-	}
-	return err
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -13,6 +14,8 @@ import (
 
 // Errors of Update and View, found with errors.Is.
 var (
+	// ErrNoRow is the error of a generated query for one row that found none.
+	ErrNoRow = sql.ErrNoRows
 	// ErrBusy refuses an Update because MaxWaiting others wait. Nothing was done.
 	ErrBusy error = license.Refuse(license.KindBusy, "busy",
 		"try again after a moment", "more work is waiting for the database than it takes")

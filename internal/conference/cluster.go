@@ -1,0 +1,241 @@
+package conference
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/cdr"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/db"
+	"github.com/tallystick/tallystick/internal/trust"
+)
+
+const (
+	keepEnded = time.Hour // by our clock, since its last record
+	maxHeld   = 20_000    // meetings and waiting legs in memory
+)
+
+// cluster is what is in memory of one cluster of call bridges: a function of the journal up to seq.
+//
+// Locks are taken in the order flushing, applying, mu. None but flushing is held while a transaction that writes is
+// waited for, and a transaction takes none but mu.
+type cluster struct {
+	e           *Engine
+	account, id string
+	digest      []byte
+	allowed     map[string]bool // call bridges that count; empty for all
+
+	queue queue // posts that wait for their commit
+
+	flushing sync.Mutex // one at a time writes the tables of meetings
+	applying sync.Mutex // one at a time moves memory along the journal, or lets go of it
+
+	mu       sync.Mutex // guards what follows
+	loaded   bool
+	seq      int64
+	sessions map[string]*session
+	closed   map[string]time.Time // when sessions were found to be over
+	router   *cdr.Router
+	entries  map[string]*entry // meetings by key
+	held     map[string]*entry // the same by id
+	dirtied  []*entry
+}
+
+// entry is a meeting in memory, or a leg that waits for one.
+type entry struct {
+	key, id string
+	version int64 // of the directory, when the first record was stored
+	touched time.Time
+	dirty   bool
+	dropped bool  // merged away or forgotten
+	end     int64 // as written last; 0 while it runs
+	guessed bool  // the end was estimated
+	refs    int   // how many of its refs are written
+
+	written  *[]db.Segment // nil when that is not known
+	absorbed []*entry      // merged into this one; their rows are to be deleted
+}
+
+func newCluster(e *Engine, row db.Cluster) (*cluster, error) {
+	var allowed []string
+	if err := json.Unmarshal([]byte(row.Allowed), &allowed); err != nil {
+		return nil, fmt.Errorf("decode call bridges of %s: %w", row.ClusterID, err)
+	}
+	c := &cluster{e: e, account: row.AccountID, id: row.ClusterID, digest: row.Digest, allowed: map[string]bool{}}
+	for _, b := range allowed {
+		c.allowed[b] = true
+	}
+	c.clear()
+	return c, nil
+}
+
+// clear forgets everything.
+func (c *cluster) clear() {
+	c.loaded, c.seq = false, 0
+	c.sessions, c.closed = map[string]*session{}, map[string]time.Time{}
+	c.router = cdr.NewRouter()
+	c.entries, c.held = map[string]*entry{}, map[string]*entry{}
+	c.dirtied = nil
+}
+
+// counts reports whether the records of a call bridge count, or are only kept.
+func (c *cluster) counts(bridge string) bool { return len(c.allowed) == 0 || c.allowed[bridge] }
+
+// meetingID makes the id of a meeting from its cluster and key, so that it is the same whichever record came first.
+func (c *cluster) meetingID(key string) string {
+	sum := trust.Digest("tallystick meeting 1", []byte(c.id), []byte(key))
+	const digits = "0123456789abcdefghjkmnpqrstvwxyz"
+	id := []byte("mtg_00000000000000000000000000")
+	for i := 4; i < len(id); i++ {
+		id[i] = digits[sum[i]&31]
+	}
+	id[4] = digits[sum[4]&7]
+	return string(id)
+}
+
+// entry finds or makes the meeting of a key.
+func (c *cluster) entry(key string, version int64) *entry {
+	e := c.entries[key]
+	if e == nil {
+		e = &entry{key: key, id: c.meetingID(key), version: version, written: &[]db.Segment{}}
+		c.entries[key], c.held[e.id] = e, e
+	}
+	e.version = min(e.version, version)
+	return e
+}
+
+// drop takes a meeting out of memory.
+func (c *cluster) drop(e *entry) {
+	e.dropped = true
+	delete(c.entries, e.key)
+	delete(c.held, e.id)
+}
+
+// changed takes over what the router did with a record.
+func (c *cluster) changed(ch cdr.Change, version int64, now time.Time) {
+	for _, m := range ch.Merged {
+		into := version
+		from := c.entries[m.From]
+		if from != nil { // else it never was between two records
+			c.drop(from)
+			into = from.version
+		}
+		to := c.entry(m.Into, into)
+		if from != nil {
+			to.absorbed = append(append(to.absorbed, from), from.absorbed...)
+		}
+		c.touch(to, now)
+	}
+	for _, key := range ch.Touched {
+		c.touch(c.entry(key, version), now)
+	}
+}
+
+func (c *cluster) touch(e *entry, now time.Time) {
+	e.touched = now
+	if !e.dirty {
+		e.dirty = true
+		c.dirtied = append(c.dirtied, e)
+	}
+}
+
+// add takes one post of the journal into memory.
+func (c *cluster) add(p *journalPost, now time.Time) {
+	c.seq = p.seq
+	s := c.sessions[p.session]
+	if s == nil {
+		s = &session{id: p.session, bridge: p.bridge}
+		c.sessions[p.session] = s
+	}
+	counts := c.counts(p.bridge)
+	begun, last := s.first == 0, s.last
+	for i := range p.records {
+		r := &p.records[i]
+		if r.Missing > 0 && !slices.Contains(p.ignored, i) {
+			s.lose(store.Ms(r.At), r.Missing)
+			c.reopen(func(e *entry) bool { return e.end == 0 || e.end >= store.Ms(r.At) }, now)
+		}
+		if slices.Contains(p.ignored, i) {
+			continue
+		}
+		s.hear(r.Correlator, r.Digest, store.Ms(r.At))
+		if counts {
+			c.changed(c.router.Add(*r), p.version, now)
+		}
+	}
+	if counts && p.bridge != "" && (begun || s.closed && s.last > last) {
+		c.close(p.bridge, now)
+	}
+}
+
+// close finds the sessions of a call bridge that are over because a later one began: its restart (domain rule 5).
+func (c *cluster) close(bridge string, now time.Time) {
+	var newest *session
+	for _, s := range c.sessions {
+		if s.bridge == bridge && s.first > 0 && (newest == nil || s.first > newest.first || s.first == newest.first && s.id > newest.id) {
+			newest = s
+		}
+	}
+	moved := false
+	for _, s := range c.sessions {
+		if s.bridge != bridge || s.first == 0 {
+			continue
+		}
+		was, had := c.closed[s.id]
+		s.closed = s != newest
+		if !s.closed {
+			delete(c.closed, s.id)
+		} else {
+			c.closed[s.id] = store.At(s.last)
+		}
+		moved = moved || had != s.closed || had && !was.Equal(store.At(s.last))
+	}
+	if moved {
+		c.reopen(func(e *entry) bool { return e.end == 0 || e.guessed }, now)
+	}
+}
+
+// reopen makes meetings dirty that something besides their records may have changed.
+func (c *cluster) reopen(which func(*entry) bool, now time.Time) {
+	for _, e := range c.entries {
+		if which(e) {
+			c.touch(e, now)
+		}
+	}
+}
+
+// evict lets go of meetings that ended or have been silent for long, and of the longest silent ones above the bound. All
+// can be brought back by their refs.
+func (c *cluster) evict() {
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.e.now()
+	for _, e := range c.entries {
+		if !e.dirty && e.end != 0 && now.Sub(e.touched) > keepEnded {
+			c.forget(e)
+		}
+	}
+	if len(c.entries) <= maxHeld {
+		return
+	}
+	clean := make([]*entry, 0, len(c.entries))
+	for _, e := range c.entries {
+		if !e.dirty {
+			clean = append(clean, e)
+		}
+	}
+	slices.SortFunc(clean, func(a, b *entry) int { return a.touched.Compare(b.touched) })
+	for _, e := range clean[:min(len(clean), len(c.entries)-maxHeld*3/4)] {
+		c.forget(e)
+	}
+}
+
+func (c *cluster) forget(e *entry) {
+	c.router.Forget(e.key)
+	c.drop(e)
+}

@@ -1,0 +1,213 @@
+package conference
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tallystick/tallystick/agent"
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/db"
+	"github.com/tallystick/tallystick/internal/trust"
+)
+
+// Options are the parts of an Engine. Store and Transport are required.
+type Options struct {
+	Store *store.Store
+	// Transport returns the way to the authority for the engine of an account.
+	Transport func(account string) agent.Transport
+	Now       func() time.Time // nil means time.Now
+	Log       *slog.Logger     // nil means slog.Default
+	Version   string           // of the program, shown at the authority
+}
+
+// flushDelay is how long changes gather before they are written to the tables of meetings, and syncs how often a read
+// tries to bring those up to date while replicas write as well.
+const flushDelay = 250 * time.Millisecond
+
+// Engine is the conference engine of all accounts of a server. Several engines, in several processes, may work on one
+// database. Safe for concurrent use.
+type Engine struct {
+	store     *store.Store
+	transport func(account string) agent.Transport
+	now       func() time.Time
+	log       *slog.Logger
+	version   string
+	holder    string // of leases
+
+	leaders sync.WaitGroup // goroutines that commit posts
+
+	mu       sync.Mutex               // guards what follows
+	clusters map[string]*cluster      // by id, for good: there are few
+	owners   map[ownerKey]ownerAnswer // what the directory said of a space, bounded
+	changed  map[string]bool          // accounts whose use may have changed since the last look
+	wake     chan struct{}            // holds one value when a cluster has become dirty
+	used     chan struct{}            // holds one value when changed is not empty
+}
+
+// New makes an engine. It starts nothing; Receive works at once, and Run does the rest.
+func New(o Options) *Engine {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return &Engine{
+		store: o.Store, transport: o.Transport, now: o.Now, log: o.Log, version: o.Version,
+		holder:   trust.NewID("eng", o.Now()),
+		clusters: map[string]*cluster{}, owners: map[ownerKey]ownerAnswer{}, changed: map[string]bool{},
+		wake: make(chan struct{}, 1), used: make(chan struct{}, 1),
+	}
+}
+
+// Run writes meetings as records come, and, for the accounts whose lease it holds, reports use to the authority. It
+// returns when ctx ends, having written what was left; the error is that of this last writing.
+func (e *Engine) Run(ctx context.Context) error {
+	var parts sync.WaitGroup
+	parts.Go(func() { e.flushing(ctx) })
+	parts.Go(func() { e.reporting(ctx) })
+	parts.Wait()
+	e.leaders.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return e.flush(last)
+}
+
+// flushing writes what has become dirty, a little later.
+func (e *Engine) flushing(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.wake:
+		}
+		wait := flushDelay
+		for wait > 0 {
+			if !pause(ctx, wait) {
+				return
+			}
+			wait = 0
+			if err := e.flush(ctx); err != nil && ctx.Err() == nil {
+				e.log.ErrorContext(ctx, "meetings are not written; it will be tried again", "error", err)
+				wait = 5 * time.Second
+			}
+		}
+	}
+}
+
+// flush writes the dirty meetings of all clusters.
+func (e *Engine) flush(ctx context.Context) error {
+	e.mu.Lock()
+	clusters := make([]*cluster, 0, len(e.clusters))
+	for _, c := range e.clusters {
+		clusters = append(clusters, c)
+	}
+	e.mu.Unlock()
+	var errs []error
+	for _, c := range clusters {
+		errs = append(errs, c.flush(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// sync brings the tables of an account's meetings up to date with its journal.
+func (e *Engine) sync(ctx context.Context, account string) error {
+	var behind []string
+	err := e.store.View(ctx, func(tx *store.Tx) (err error) {
+		behind, err = tx.BehindClusters(ctx, account)
+		return err
+	})
+	for _, id := range behind {
+		if err != nil {
+			break
+		}
+		var c *cluster
+		if c, err = e.cluster(ctx, account, id); err == nil {
+			if err = c.catchUp(ctx); err == nil {
+				err = c.flush(ctx)
+			}
+		}
+	}
+	return outcome("bring meetings up to date", err)
+}
+
+// cluster finds a cluster by its id.
+func (e *Engine) cluster(ctx context.Context, account, id string) (*cluster, error) {
+	e.mu.Lock()
+	c := e.clusters[id]
+	e.mu.Unlock()
+	if c != nil && c.account == account {
+		return c, nil
+	}
+	var row db.Cluster
+	err := e.store.View(ctx, func(tx *store.Tx) (err error) {
+		row, err = tx.Cluster(ctx, db.ClusterParams{AccountID: account, ClusterID: id})
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, license.NotFound("bridge", id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up bridge %s: %w", id, err)
+	}
+	made, err := newCluster(e, row)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c := e.clusters[id]; c != nil {
+		return c, nil
+	}
+	e.clusters[id] = made
+	return made, nil
+}
+
+// dirty tells Run that there is something to write.
+func (e *Engine) dirty() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// use tells Run that the use of an account may have changed.
+func (e *Engine) use(account string) {
+	e.mu.Lock()
+	e.changed[account] = true
+	e.mu.Unlock()
+	select {
+	case e.used <- struct{}{}:
+	default:
+	}
+}
+
+// outcome turns the store's conditions into refusals that a caller can act on.
+func outcome(verb string, err error) error {
+	switch {
+	case err == nil || license.AsError(err) != nil:
+		return err
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &license.Error{Kind: license.KindUnavailable, Code: "unavailable", Message: "the database did not answer in time",
+			Hint: "repeat the request; it does no harm twice", Err: err}
+	}
+	return fmt.Errorf("%s: %w", verb, err)
+}
+
+// pause waits, and reports false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

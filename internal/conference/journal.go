@@ -1,0 +1,345 @@
+package conference
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/tallystick/tallystick/internal/cdr"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/db"
+)
+
+// page is how many rows are read at once.
+const page = 500
+
+// journalPost is a stored post.
+type journalPost struct {
+	seq, version    int64
+	session, bridge string
+	records         []cdr.Record
+	ignored         []int // positions of records that were known before
+}
+
+// each calls fn with the records that count.
+func (p *journalPost) each(fn func(*cdr.Record)) {
+	for i := range p.records {
+		if !slices.Contains(p.ignored, i) {
+			fn(&p.records[i])
+		}
+	}
+}
+
+// postOf reads a row of the journal.
+func postOf(seq, version int64, ignored string, body []byte) (*journalPost, error) {
+	parsed, err := cdr.Parse(body)
+	if err != nil {
+		return nil, fmt.Errorf("read stored post %d: %w", seq, err)
+	}
+	p := &journalPost{seq: seq, version: version, session: parsed.Session, bridge: parsed.CallBridge, records: parsed.Records}
+	if ignored != "" {
+		if err := json.Unmarshal([]byte(ignored), &p.ignored); err != nil {
+			return nil, fmt.Errorf("read stored post %d: %w", seq, err)
+		}
+	}
+	return p, nil
+}
+
+// readPosts reads the journal after one number up to another.
+func (c *cluster) readPosts(ctx context.Context, tx *store.Tx, after, through int64) ([]*journalPost, error) {
+	var posts []*journalPost
+	for after < through {
+		rows, err := tx.PostsAfter(ctx, db.PostsAfterParams{
+			AccountID: c.account, ClusterID: c.id, After: after, Through: through, Page: page,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read journal of %s: %w", c.id, err)
+		}
+		for _, r := range rows {
+			p, err := postOf(r.Seq, r.DirectoryVersion, r.Ignored, r.Body)
+			if err != nil {
+				return nil, err
+			}
+			posts = append(posts, p)
+		}
+		if len(rows) == 0 {
+			return nil, fmt.Errorf("read journal of %s: post %d is missing", c.id, after+1)
+		}
+		after = rows[len(rows)-1].Seq
+	}
+	return posts, nil
+}
+
+// stored finds a record that counted, nil if there is none. Posts overlap seldom, so it stands in one of the first few
+// that can hold it.
+func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity) (*cdr.Record, error) {
+	rows, err := tx.PostsAround(ctx, db.PostsAroundParams{
+		AccountID: c.account, ClusterID: c.id, Session: id.session, Correlator: id.correlator, Page: 16,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up record %d of session %s: %w", id.correlator, id.session, err)
+	}
+	var found *cdr.Record
+	for _, row := range rows {
+		p, err := postOf(row.Seq, row.DirectoryVersion, row.Ignored, row.Body)
+		if err != nil {
+			return nil, err
+		}
+		p.each(func(r *cdr.Record) {
+			if found == nil && r.Correlator == id.correlator {
+				found = r
+			}
+		})
+	}
+	return found, nil
+}
+
+// load fills memory from the tables, once: sessions, meetings that run, and the posts that those do not show yet.
+func (c *cluster) load(ctx context.Context) error {
+	c.mu.Lock()
+	loaded := c.loaded
+	c.mu.Unlock()
+	if loaded {
+		return nil
+	}
+	return c.reload(ctx)
+}
+
+// reload forgets what is in memory and loads it anew.
+func (c *cluster) reload(ctx context.Context) error {
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	var row db.Cluster
+	var sessions []*session
+	var running []held
+	var posts []*journalPost
+	err := c.e.store.View(ctx, func(tx *store.Tx) (err error) {
+		row, err = tx.Cluster(ctx, db.ClusterParams{AccountID: c.account, ClusterID: c.id})
+		if err != nil {
+			return fmt.Errorf("read bridge %s: %w", c.id, err)
+		}
+		if sessions, err = c.readSessions(ctx, tx); err != nil {
+			return err
+		}
+		if running, err = c.readRunning(ctx, tx); err != nil {
+			return err
+		}
+		posts, err = c.readPosts(ctx, tx, row.ProjectedSeq, row.LastSeq)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.clear()
+	for _, s := range sessions {
+		c.sessions[s.id] = s
+	}
+	for _, s := range sessions {
+		if s.bridge != "" && c.counts(s.bridge) {
+			c.close(s.bridge, c.e.now())
+		}
+	}
+	for _, h := range running {
+		c.restore(h)
+	}
+	c.seq = row.ProjectedSeq
+	c.mu.Unlock()
+	if err := c.applyLocked(ctx, posts); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.loaded = true
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *cluster) readSessions(ctx context.Context, tx *store.Tx) ([]*session, error) {
+	var out []*session
+	for after := ""; ; {
+		rows, err := tx.Sessions(ctx, db.SessionsParams{AccountID: c.account, ClusterID: c.id, After: after, Page: page})
+		if err != nil {
+			return nil, fmt.Errorf("read sessions of %s: %w", c.id, err)
+		}
+		for _, r := range rows {
+			s, err := sessionOf(r)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, s)
+		}
+		if len(rows) < page {
+			return out, nil
+		}
+		after = rows[len(rows)-1].Session
+	}
+}
+
+// held is a stored meeting on its way back into memory.
+type held struct {
+	id, key string
+	version int64
+	end     int64
+	guessed bool
+	records []cdr.Record
+}
+
+func (c *cluster) readRunning(ctx context.Context, tx *store.Tx) ([]held, error) {
+	var out []held
+	for after := ""; len(out) < maxHeld; {
+		rows, err := tx.RunningMeetings(ctx, db.RunningMeetingsParams{AccountID: c.account, ClusterID: c.id, After: after, Page: page})
+		if err != nil {
+			return nil, fmt.Errorf("read running meetings of %s: %w", c.id, err)
+		}
+		for _, r := range rows {
+			records, err := cdr.Decode(r.Records)
+			if err != nil {
+				return nil, fmt.Errorf("read records of %s: %w", r.MeetingID, err)
+			}
+			out = append(out, held{r.MeetingID, r.MeetingKey, r.DirectoryVersion, 0, false, records})
+		}
+		if len(rows) < page {
+			break
+		}
+		after = rows[len(rows)-1].MeetingID
+	}
+	return out, nil
+}
+
+// restore brings a stored meeting back into memory. What is written of it is not known: another replica may have
+// written since.
+func (c *cluster) restore(h held) {
+	if c.entries[h.key] != nil {
+		return
+	}
+	now := c.e.now()
+	e := c.entry(h.key, h.version)
+	e.touched, e.end, e.guessed, e.written = now, h.end, h.guessed, nil
+	ch := c.router.Restore(h.key, h.records)
+	e.refs = len(c.router.RefsOf(h.key))
+	for _, m := range ch.Merged {
+		c.changed(cdr.Change{Merged: []cdr.Merge{m}}, e.version, now)
+	}
+}
+
+// apply takes posts of the journal into memory, in order; those that are there already are skipped.
+func (c *cluster) apply(ctx context.Context, posts []*journalPost) error {
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	return c.applyLocked(ctx, posts)
+}
+
+func (c *cluster) applyLocked(ctx context.Context, posts []*journalPost) error {
+	for len(posts) > 0 {
+		n := min(len(posts), page)
+		back, err := c.missing(ctx, posts[:n])
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		now := c.e.now()
+		for _, h := range back {
+			c.restore(h)
+		}
+		for _, p := range posts[:n] {
+			if p.seq == c.seq+1 {
+				c.add(p, now)
+			}
+		}
+		c.mu.Unlock()
+		posts = posts[n:]
+	}
+	return nil
+}
+
+// missing reads the meetings that records of posts belong to and that are not in memory. A leg may lead to a meeting
+// whose other legs and calls lead to no further one: a meeting is stored with all its records.
+func (c *cluster) missing(ctx context.Context, posts []*journalPost) ([]held, error) {
+	refs := c.unknown(posts)
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	var out []held
+	err := c.e.store.View(ctx, func(tx *store.Tx) error {
+		out = out[:0]
+		ids, err := tx.MeetingsByRefs(ctx, c.account, c.id, refs)
+		if err != nil {
+			return err
+		}
+		slices.Sort(ids)
+		for _, id := range slices.Compact(ids) {
+			c.mu.Lock()
+			e := c.held[id]
+			c.mu.Unlock()
+			if e != nil {
+				continue
+			}
+			row, err := tx.Meeting(ctx, db.MeetingParams{AccountID: c.account, MeetingID: id})
+			if err != nil {
+				return fmt.Errorf("read meeting %s: %w", id, err)
+			}
+			records, err := cdr.Decode(row.Records)
+			if err != nil {
+				return fmt.Errorf("read records of %s: %w", id, err)
+			}
+			out = append(out, held{id, row.MeetingKey, row.DirectoryVersion, row.EndedAt, row.Estimated, records})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up earlier meetings of %s: %w", c.id, err)
+	}
+	return out, nil
+}
+
+// unknown lists the refs of posts that the router does not know.
+func (c *cluster) unknown(posts []*journalPost) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var refs []string
+	for _, p := range posts {
+		if p.seq <= c.seq || !c.counts(p.bridge) {
+			continue
+		}
+		p.each(func(r *cdr.Record) {
+			for _, ref := range r.Refs() {
+				if !c.router.Knows(ref) {
+					refs = append(refs, ref)
+				}
+			}
+		})
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs)
+}
+
+// catchUp takes what other replicas stored into memory.
+func (c *cluster) catchUp(ctx context.Context) error {
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	seq := c.seq
+	c.mu.Unlock()
+	var posts []*journalPost
+	far := false
+	err := c.e.store.View(ctx, func(tx *store.Tx) error {
+		row, err := tx.Cluster(ctx, db.ClusterParams{AccountID: c.account, ClusterID: c.id})
+		if err != nil {
+			return fmt.Errorf("read bridge %s: %w", c.id, err)
+		}
+		if far = row.LastSeq-seq > maxForeign; far {
+			return nil
+		}
+		posts, err = c.readPosts(ctx, tx, seq, row.LastSeq)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if far {
+		return c.reload(ctx)
+	}
+	return c.apply(ctx, posts)
+}

@@ -1,0 +1,337 @@
+package conference
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/cdr"
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/db"
+)
+
+const (
+	maxBatch      = 256      // posts of one commit
+	maxBatchBytes = 8 << 20  // of their bodies
+	maxQueue      = 4096     // posts that wait
+	maxQueueBytes = 64 << 20 // of their bodies
+	maxForeign    = 1000     // posts of other replicas read inside a commit
+	commitTimeout = 30 * time.Second
+)
+
+// queue holds the posts of a cluster that wait for their commit. There is no timer: posts gather while the last commit
+// runs. The first post that finds nobody at work starts a goroutine, which ends when nothing waits.
+type queue struct {
+	mu      sync.Mutex // guards what follows
+	waiting []*post
+	bytes   int
+	leading bool
+}
+
+// post is one body on its way into the journal.
+type post struct {
+	cdr.Post
+	body      []byte
+	low, high int64
+	done      chan struct{} // closed when receipt and err stand
+	receipt   Receipt
+	err       error
+}
+
+// take hands a post to the lane and waits for its commit.
+func (c *cluster) take(ctx context.Context, p *post) error {
+	q := &c.queue
+	q.mu.Lock()
+	if len(q.waiting) >= maxQueue || q.bytes+len(p.body) > maxQueueBytes {
+		q.mu.Unlock()
+		return license.Refuse(license.KindBusy, "busy", "send the records again; a call bridge does so by itself",
+			"more call records are waiting for the database than it takes")
+	}
+	q.waiting = append(q.waiting, p)
+	q.bytes += len(p.body)
+	start := !q.leading
+	q.leading = true
+	q.mu.Unlock()
+	if start {
+		c.e.leaders.Go(c.lead)
+	}
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lead commits what waits until nothing does.
+func (c *cluster) lead() {
+	for {
+		batch := c.queue.next()
+		if batch == nil {
+			return
+		}
+		c.commit(batch)
+	}
+}
+
+func (q *queue) next() []*post {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, size := 0, 0
+	for n < len(q.waiting) && n < maxBatch && (n == 0 || size+len(q.waiting[n].body) <= maxBatchBytes) {
+		size += len(q.waiting[n].body)
+		n++
+	}
+	if n == 0 {
+		q.leading = false
+		return nil
+	}
+	batch := q.waiting[:n:n]
+	q.waiting = q.waiting[n:]
+	q.bytes -= size
+	return batch
+}
+
+// errFar says that other replicas wrote more than a commit should read.
+var errFar = errors.New("the journal is far ahead of what is in memory")
+
+// commit stores a batch, answers its posts, and takes it into memory.
+func (c *cluster) commit(batch []*post) {
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
+	var w write
+	err := c.load(ctx)
+	for range 3 {
+		if err != nil {
+			break
+		}
+		if w = c.prepare(batch); w.idle() {
+			break
+		}
+		err = c.e.store.Update(ctx, "store call records", func(tx *store.Tx) error { return c.write(ctx, tx, batch, &w) })
+		if !errors.Is(err, errFar) {
+			break
+		}
+		err = c.reload(ctx)
+	}
+	for i, p := range batch {
+		p.err = err
+		if err == nil {
+			p.receipt = w.judged[i].receipt
+		}
+		close(p.done)
+	}
+	if err != nil {
+		return
+	}
+	if err := c.apply(ctx, w.posts); err != nil {
+		c.e.log.ErrorContext(ctx, "call records are stored and not yet counted; the next post counts them", "bridge", c.id, "error", err)
+	}
+	c.repeats(batch)
+	c.e.dirty()
+}
+
+// identity is what makes two records the same (domain rule 2).
+type identity struct {
+	session    string
+	correlator int64
+}
+
+// verdict is what becomes of one post.
+type verdict struct {
+	receipt   Receipt
+	seq       int64
+	ignored   []int
+	conflicts []int
+}
+
+// write is what one commit does. Its closure may run twice and starts from the beginning each time.
+type write struct {
+	judged  []verdict
+	unsure  []identity            // heard, and their digest is not in memory
+	looked  map[identity]*cdr.Record // what the journal said of those; nil for nothing
+	foreign []*journalPost
+	posts   []*journalPost // foreign ones and ours, to be taken into memory
+	fresh   int64
+	clashes int
+}
+
+// idle reports whether there is nothing to write: every record is known.
+func (w *write) idle() bool { return w.fresh == 0 && w.clashes == 0 && len(w.unsure) == 0 }
+
+// prepare judges a batch by what is in memory.
+func (c *cluster) prepare(batch []*post) write {
+	w := write{judged: make([]verdict, len(batch))}
+	c.judge(batch, &w)
+	return w
+}
+
+// judge says of each record whether it is new, a repeat or a conflict: by what is in memory, by the posts of other
+// replicas that are not, and by the batch itself.
+func (c *cluster) judge(batch []*post, w *write) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.fresh, w.clashes, w.unsure = 0, 0, w.unsure[:0]
+	staged := make(map[identity][16]byte, len(batch))
+	for _, p := range w.foreign {
+		p.each(func(r *cdr.Record) { staged[identity{r.Session, r.Correlator}] = r.Digest })
+	}
+	for i, p := range batch {
+		v := verdict{receipt: Receipt{Records: len(p.Records)}}
+		s := c.sessions[p.Session]
+		for j := range p.Records {
+			r := &p.Records[j]
+			id := identity{r.Session, r.Correlator}
+			digest, known := staged[id]
+			if !known && s != nil {
+				var may bool
+				if digest, known, may = s.heard(r.Correlator); may && !known {
+					if found, looked := w.looked[id]; !looked {
+						w.unsure = append(w.unsure, id)
+					} else if known = found != nil; known {
+						digest = found.Digest
+					}
+				}
+			}
+			switch {
+			case !known:
+				staged[id] = r.Digest
+				v.receipt.New++
+				continue
+			case digest == r.Digest:
+				v.receipt.Repeats++
+			default:
+				v.receipt.Conflicts++
+				v.conflicts = append(v.conflicts, j)
+				w.clashes++
+			}
+			v.ignored = append(v.ignored, j)
+		}
+		if v.receipt.New > 0 {
+			w.fresh++
+		}
+		w.judged[i] = v
+	}
+}
+
+// write is the transaction: number the new posts under the lock of the cluster's row, judge again if other replicas
+// wrote in between, append to the journal, keep the conflicts.
+func (c *cluster) write(ctx context.Context, tx *store.Tx, batch []*post, w *write) error {
+	*w = write{judged: w.judged}
+	c.judge(batch, w)
+	taken := w.fresh
+	take := func(n int64) (int64, error) {
+		return tx.TakeSeqs(ctx, db.TakeSeqsParams{Posts: n, AccountID: c.account, ClusterID: c.id})
+	}
+	last, err := take(taken)
+	if err != nil {
+		return fmt.Errorf("number posts of %s: %w", c.id, err)
+	}
+	c.mu.Lock()
+	seen := c.seq
+	c.mu.Unlock()
+	before := last - taken
+	if before-seen > maxForeign || before < seen {
+		return errFar
+	}
+	if before > seen {
+		if w.foreign, err = c.readPosts(ctx, tx, seen, before); err != nil {
+			return err
+		}
+	}
+	if err := c.lookUp(ctx, tx, w); err != nil {
+		return err
+	}
+	if w.foreign != nil || w.looked != nil {
+		c.judge(batch, w)
+		if w.fresh != taken {
+			if last, err = take(w.fresh - taken); err != nil {
+				return fmt.Errorf("number posts of %s: %w", c.id, err)
+			}
+		}
+	}
+	w.posts = append(w.posts, w.foreign...)
+	return c.insert(ctx, tx, batch, w, last-w.fresh)
+}
+
+// lookUp asks the journal for the records whose digest is not in memory.
+func (c *cluster) lookUp(ctx context.Context, tx *store.Tx, w *write) error {
+	for _, id := range w.unsure {
+		if w.looked == nil {
+			w.looked = map[identity]*cdr.Record{}
+		}
+		if _, done := w.looked[id]; done {
+			continue
+		}
+		found, err := c.stored(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		w.looked[id] = found
+	}
+	return nil
+}
+
+// insert writes the new posts, numbered from the one after before, and the conflicts.
+func (c *cluster) insert(ctx context.Context, tx *store.Tx, batch []*post, w *write, before int64) error {
+	version, err := tx.DirectoryInForce(ctx, c.account)
+	if err != nil {
+		return fmt.Errorf("read directory version of %s: %w", c.account, err)
+	}
+	now := store.Ms(tx.Now())
+	rows := make([]db.CdrPost, 0, w.fresh)
+	for i, p := range batch {
+		v := &w.judged[i]
+		for _, j := range v.conflicts {
+			r := &p.Records[j]
+			refs := append(r.Refs(), "")
+			if _, err := tx.InsertConflict(ctx, db.InsertConflictParams{
+				AccountID: c.account, ClusterID: c.id, Session: r.Session, Correlator: r.Correlator, Digest: r.Digest[:],
+				Ref: refs[0], NotedAt: now, Body: p.body,
+			}); err != nil {
+				return fmt.Errorf("keep conflict: %w", err)
+			}
+		}
+		if v.receipt.New == 0 {
+			continue
+		}
+		before++
+		v.seq = before
+		ignored := ""
+		if len(v.ignored) > 0 {
+			text, err := json.Marshal(v.ignored)
+			if err != nil {
+				return fmt.Errorf("encode ignored records: %w", err)
+			}
+			ignored = string(text)
+		}
+		rows = append(rows, db.CdrPost{
+			AccountID: c.account, ClusterID: c.id, Seq: v.seq, ReceivedAt: now, Session: p.Session, Callbridge: p.CallBridge,
+			Low: p.low, High: p.high, Records: int64(len(p.Records)), DirectoryVersion: version, Ignored: ignored, Body: p.body,
+		})
+		w.posts = append(w.posts, &journalPost{
+			seq: v.seq, version: version, session: p.Session, bridge: p.CallBridge, records: p.Records, ignored: v.ignored,
+		})
+	}
+	if err := tx.InsertPosts(ctx, rows); err != nil {
+		return fmt.Errorf("append to journal: %w", err)
+	}
+	return nil
+}
+
+// repeats counts the repeats of a batch. They are written with their sessions, so those of the last moment before a
+// crash are not counted; their records are.
+func (c *cluster) repeats(batch []*post) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range batch {
+		if s := c.sessions[p.Session]; s != nil && p.receipt.Repeats > 0 {
+			s.repeats += int64(p.receipt.Repeats)
+			s.dirty = true
+		}
+	}
+}

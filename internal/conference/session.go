@@ -1,0 +1,175 @@
+package conference
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/tallystick/tallystick/internal/store/db"
+)
+
+const (
+	maxRing   = 4096   // digests kept of a session
+	maxSpans  = 10_000 // ranges kept of a session; beyond, the oldest gaps are forgotten
+	maxLosses = 1_000  // announced losses kept of a session
+)
+
+// session is what was heard of one run of one call bridge.
+type session struct {
+	id, bridge  string
+	spans       []span // sorted, apart; a superset of what was heard once gaps were forgotten
+	ring        []mark // by correlator modulo its length, which is a power of two
+	losses      []loss
+	records     int64
+	missing     int64
+	repeats     int64 // not yet written
+	first, last int64 // times of its records, in milliseconds
+	closed      bool  // a later session of the same bridge is known (domain rule 5)
+	dirty       bool
+}
+
+// span is the correlators from the first to the second, both included.
+type span [2]int64
+
+// loss is a time and the number of records that were lost before it.
+type loss [2]int64
+
+// mark is the digest of a record; used tells it from an empty place.
+type mark struct {
+	correlator int64
+	digest     [16]byte
+	used       bool
+}
+
+// heard reports whether a correlator may have been heard, and its digest if that is still known.
+func (s *session) heard(correlator int64) (digest [16]byte, known, may bool) {
+	if len(s.ring) > 0 {
+		if m := &s.ring[correlator&int64(len(s.ring)-1)]; m.used && m.correlator == correlator {
+			return m.digest, true, true
+		}
+	}
+	n := len(s.spans)
+	if n == 0 || correlator > s.spans[n-1][1] {
+		return digest, false, false
+	}
+	i, found := slices.BinarySearchFunc(s.spans, correlator, func(sp span, c int64) int {
+		switch {
+		case sp[1] < c:
+			return -1
+		case sp[0] > c:
+			return 1
+		default:
+			return 0
+		}
+	})
+	_ = i
+	return digest, false, found
+}
+
+// hear notes a record that counts.
+func (s *session) hear(correlator int64, digest [16]byte, at int64) {
+	s.records++
+	s.dirty = true
+	if s.first == 0 || at < s.first {
+		s.first = at
+	}
+	s.last = max(s.last, at)
+	s.remember(correlator, digest)
+	n := len(s.spans)
+	switch {
+	case n == 0 || correlator > s.spans[n-1][1]+1:
+		s.spans = append(s.spans, span{correlator, correlator})
+	case correlator == s.spans[n-1][1]+1:
+		s.spans[n-1][1]++
+		return
+	default:
+		s.fill(correlator)
+	}
+	if len(s.spans) > maxSpans {
+		half := len(s.spans) / 2
+		s.spans[half-1][0] = s.spans[0][0]
+		s.spans = slices.Delete(s.spans, 0, half-1)
+	}
+}
+
+// remember keeps a digest, in place of an older one.
+func (s *session) remember(correlator int64, digest [16]byte) {
+	if n := int64(len(s.ring)); n == 0 {
+		s.ring = make([]mark, 64)
+	} else if m := s.ring[correlator&(n-1)]; m.used && m.correlator != correlator && n < maxRing {
+		grown := make([]mark, 2*n)
+		for _, m := range s.ring {
+			if m.used {
+				grown[m.correlator&(2*n-1)] = m
+			}
+		}
+		s.ring = grown
+	}
+	s.ring[correlator&int64(len(s.ring)-1)] = mark{correlator, digest, true}
+}
+
+// fill adds a correlator below the highest one.
+func (s *session) fill(c int64) {
+	i := 0
+	for i < len(s.spans) && s.spans[i][1] < c-1 {
+		i++
+	}
+	switch sp := &s.spans[i]; {
+	case sp[0] <= c && c <= sp[1]:
+		return
+	case c == sp[1]+1:
+		sp[1] = c
+	case c == sp[0]-1:
+		sp[0] = c
+	default:
+		s.spans = slices.Insert(s.spans, i, span{c, c})
+	}
+	if i+1 < len(s.spans) && s.spans[i][1]+1 >= s.spans[i+1][0] {
+		s.spans[i][1] = s.spans[i+1][1]
+		s.spans = slices.Delete(s.spans, i+1, i+2)
+	}
+}
+
+// lose notes that records before one of this time are lost.
+func (s *session) lose(at, records int64) {
+	s.missing += records
+	s.dirty = true
+	if len(s.losses) < maxLosses {
+		s.losses = append(s.losses, loss{at, records})
+		return
+	}
+	s.losses[maxLosses-1][1] += records
+}
+
+// lostWithin reports whether a loss was announced in [from, to]; to is 0 for no end.
+func (s *session) lostWithin(from, to int64) bool {
+	return slices.ContainsFunc(s.losses, func(l loss) bool { return l[0] >= from && (to == 0 || l[0] <= to) })
+}
+
+// row is the session as it is stored.
+func (s *session) row(account, cluster string) (db.PutSessionParams, error) {
+	ranges, err := json.Marshal(append([]span{}, s.spans...))
+	if err != nil {
+		return db.PutSessionParams{}, fmt.Errorf("encode ranges of session %s: %w", s.id, err)
+	}
+	losses, err := json.Marshal(append([]loss{}, s.losses...))
+	if err != nil {
+		return db.PutSessionParams{}, fmt.Errorf("encode losses of session %s: %w", s.id, err)
+	}
+	return db.PutSessionParams{
+		AccountID: account, ClusterID: cluster, Session: s.id, Callbridge: s.bridge, Ranges: string(ranges), Losses: string(losses),
+		Records: s.records, Missing: s.missing, Repeats: s.repeats, FirstAt: s.first, LastAt: s.last,
+	}, nil
+}
+
+// sessionOf is the inverse of row. Repeats counts from zero: the row grows by what comes.
+func sessionOf(r db.CdrSession) (*session, error) {
+	s := &session{id: r.Session, bridge: r.Callbridge, records: r.Records, missing: r.Missing, first: r.FirstAt, last: r.LastAt}
+	if err := json.Unmarshal([]byte(r.Ranges), &s.spans); err != nil {
+		return nil, fmt.Errorf("decode ranges of session %s: %w", r.Session, err)
+	}
+	if err := json.Unmarshal([]byte(r.Losses), &s.losses); err != nil {
+		return nil, fmt.Errorf("decode losses of session %s: %w", r.Session, err)
+	}
+	return s, nil
+}
