@@ -58,19 +58,18 @@ func (a *Agent) begin(ctx context.Context) (end func(), err error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	end = func() { <-a.talk }
 	k, shared := a.keeper.(interface {
 		takeTurn(ctx context.Context) (func(), error)
 	})
 	if !shared {
-		return end, nil
+		return func() { <-a.talk }, nil
 	}
 	give, err := k.takeTurn(ctx)
 	if err != nil {
-		end()
+		<-a.talk
 		return nil, fmt.Errorf("wait for another process that talks to the authority: %w", err)
 	}
-	return func() { give(); end() }, nil
+	return func() { give(); <-a.talk }, nil
 }
 
 // converse exchanges messages until the verb itself was answered. A request left over from before goes first, with its

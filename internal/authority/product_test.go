@@ -62,7 +62,9 @@ func (s *site) order(number string, lines ...license.OrderLine) {
 	}
 }
 
-func line(tag license.Tag, n int64) license.OrderLine { return license.OrderLine{Tag: tag, Quantity: n} }
+func line(tag license.Tag, n int64) license.OrderLine {
+	return license.OrderLine{Tag: tag, Quantity: n}
+}
 
 func (s *site) token(want authority.NewToken) string {
 	s.t.Helper()

@@ -33,15 +33,16 @@ type cluster struct {
 	flushing sync.Mutex // one at a time writes the tables of meetings
 	applying sync.Mutex // one at a time moves memory along the journal, or lets go of it
 
-	mu       sync.Mutex // guards what follows
-	loaded   bool
-	seq      int64
-	sessions map[string]*session
-	closed   map[string]time.Time // when sessions were found to be over
-	router   *cdr.Router
-	entries  map[string]*entry // meetings by key
-	held     map[string]*entry // the same by id
-	dirtied  []*entry
+	mu         sync.Mutex // guards what follows
+	loaded     bool
+	generation int // grows when everything is forgotten
+	seq        int64
+	sessions   map[string]*session
+	closed     map[string]time.Time // when sessions were found to be over
+	router     *cdr.Router
+	entries    map[string]*entry // meetings by key
+	held       map[string]*entry // the same by id
+	dirtied    []*entry
 }
 
 // entry is a meeting in memory, or a leg that waits for one.
@@ -50,7 +51,6 @@ type entry struct {
 	version int64 // of the directory, when the first record was stored
 	touched time.Time
 	dirty   bool
-	dropped bool  // merged away or forgotten
 	end     int64 // as written last; 0 while it runs
 	guessed bool  // the end was estimated
 	refs    int   // how many of its refs are written
@@ -75,6 +75,7 @@ func newCluster(e *Engine, row db.Cluster) (*cluster, error) {
 // clear forgets everything.
 func (c *cluster) clear() {
 	c.loaded, c.seq = false, 0
+	c.generation++
 	c.sessions, c.closed = map[string]*session{}, map[string]time.Time{}
 	c.router = cdr.NewRouter()
 	c.entries, c.held = map[string]*entry{}, map[string]*entry{}
@@ -109,7 +110,6 @@ func (c *cluster) entry(key string, version int64) *entry {
 
 // drop takes a meeting out of memory.
 func (c *cluster) drop(e *entry) {
-	e.dropped = true
 	delete(c.entries, e.key)
 	delete(c.held, e.id)
 }

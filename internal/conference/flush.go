@@ -3,6 +3,7 @@ package conference
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,8 +52,12 @@ func (c *cluster) flush(ctx context.Context) error {
 func (c *cluster) flushOnce(ctx context.Context) error {
 	c.mu.Lock()
 	target := c.seq
+	generation := c.generation
 	dirty := c.dirtied
 	c.dirtied = nil
+	for _, e := range dirty {
+		e.dirty = false
+	}
 	sessions, err := c.sessionRows()
 	c.mu.Unlock()
 	if err != nil || len(dirty) == 0 && len(sessions) == 0 {
@@ -61,9 +66,12 @@ func (c *cluster) flushOnce(ctx context.Context) error {
 	for done := false; !done; {
 		n := min(len(dirty), flushChunk)
 		done = n == len(dirty)
-		err := c.flushChunk(ctx, dirty[:n], sessions, target, done)
-		if err != nil {
-			c.unwritten(dirty, sessions)
+		f := flushing{generation: generation, dirty: dirty[:n]}
+		if done {
+			f.sessions, f.shown = sessions, target
+		}
+		if err := c.flushChunk(ctx, f); err != nil {
+			c.unwritten(generation, dirty, sessions)
 			return err
 		}
 		dirty = dirty[n:]
@@ -90,14 +98,16 @@ func (c *cluster) sessionRows() ([]db.PutSessionParams, error) {
 }
 
 // unwritten makes everything dirty again that a flush did not bring through.
-func (c *cluster) unwritten(dirty []*entry, sessions []db.PutSessionParams) {
+func (c *cluster) unwritten(generation int, dirty []*entry, sessions []db.PutSessionParams) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.generation != generation {
+		return // loaded anew, and what is not written is dirty again
+	}
 	for _, e := range dirty {
 		e.written, e.refs = nil, 0
-		e.dirty = true
+		c.touch(e, e.touched)
 	}
-	c.dirtied = append(dirty, c.dirtied...)
 	for _, row := range sessions {
 		if s := c.sessions[row.Session]; s != nil {
 			s.dirty = true
@@ -116,13 +126,24 @@ type view struct {
 	segments []db.Segment
 }
 
-func (c *cluster) flushChunk(ctx context.Context, dirty []*entry, sessions []db.PutSessionParams, target int64, last bool) error {
+// flushing is one transaction of a flush. The last one has the sessions and how far the journal is shown; 0 says nothing.
+type flushing struct {
+	generation int
+	dirty      []*entry
+	sessions   []db.PutSessionParams
+	shown      int64
+}
+
+func (c *cluster) flushChunk(ctx context.Context, f flushing) error {
 	c.mu.Lock()
+	if c.generation != f.generation {
+		c.mu.Unlock()
+		return errBehind
+	}
 	seq := c.seq
-	views := make([]view, 0, len(dirty))
-	for _, e := range dirty {
-		if !e.dropped {
-			e.dirty = false
+	views := make([]view, 0, len(f.dirty))
+	for _, e := range f.dirty {
+		if c.entries[e.key] == e {
 			views = append(views, c.view(e))
 		}
 	}
@@ -130,23 +151,17 @@ func (c *cluster) flushChunk(ctx context.Context, dirty []*entry, sessions []db.
 	if err := c.decide(ctx, views); err != nil {
 		return err
 	}
-	shown := int64(0)
-	if last {
-		shown = target
-	}
 	err := c.e.store.Update(ctx, "write meetings", func(tx *store.Tx) error {
-		n, err := tx.MarkFlushed(ctx, db.MarkFlushedParams{FlushedSeq: seq, ProjectedSeq: shown, AccountID: c.account, ClusterID: c.id})
+		n, err := tx.MarkFlushed(ctx, db.MarkFlushedParams{FlushedSeq: seq, ProjectedSeq: f.shown, AccountID: c.account, ClusterID: c.id})
 		if err != nil {
 			return fmt.Errorf("mark flush of %s: %w", c.id, err)
 		}
 		if n == 0 {
 			return errBehind
 		}
-		if last {
-			for _, s := range sessions {
-				if err := tx.PutSession(ctx, s); err != nil {
-					return fmt.Errorf("write session %s: %w", s.Session, err)
-				}
+		for _, s := range f.sessions {
+			if err := tx.PutSession(ctx, s); err != nil {
+				return fmt.Errorf("write session %s: %w", s.Session, err)
 			}
 		}
 		return c.writeViews(ctx, tx, views)
@@ -270,7 +285,7 @@ func (c *cluster) writeViews(ctx context.Context, tx *store.Tx, views []view) er
 			refs = append(refs, db.MeetingRef{AccountID: c.account, ClusterID: c.id, Ref: ref, MeetingID: v.row.MeetingID})
 		}
 		for _, gone := range v.absorbed {
-			if err := c.erase(ctx, tx, gone, hours, now); err != nil {
+			if err := c.erase(ctx, tx, gone.id, hours, now); err != nil {
 				return err
 			}
 		}
@@ -336,16 +351,34 @@ func (c *cluster) eraseSegments(ctx context.Context, tx *store.Tx, id string, ho
 	return nil
 }
 
-// erase deletes what is written of a meeting that was merged into another one.
-func (c *cluster) erase(ctx context.Context, tx *store.Tx, gone *entry, hours hourMarks, now int64) error {
-	if err := c.eraseSegments(ctx, tx, gone.id, hours, now); err != nil {
+// erase deletes what is written of a meeting that was merged into another one, if anything is.
+func (c *cluster) erase(ctx context.Context, tx *store.Tx, id string, hours hourMarks, now int64) error {
+	row, err := tx.Meeting(ctx, db.MeetingParams{AccountID: c.account, MeetingID: id})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read meeting %s: %w", id, err)
+	}
+	records, err := cdr.Decode(row.Records)
+	if err != nil {
+		return fmt.Errorf("read records of %s: %w", id, err)
+	}
+	var refs []string
+	for i := range records {
+		refs = append(refs, records[i].Refs()...)
+	}
+	slices.Sort(refs)
+	for _, ref := range slices.Compact(refs) {
+		if err := tx.DeleteRef(ctx, db.DeleteRefParams{AccountID: c.account, ClusterID: c.id, Ref: ref, MeetingID: id}); err != nil {
+			return fmt.Errorf("delete refs of %s: %w", id, err)
+		}
+	}
+	if err := c.eraseSegments(ctx, tx, id, hours, now); err != nil {
 		return err
 	}
-	if err := tx.DeleteRefsOf(ctx, db.DeleteRefsOfParams{AccountID: c.account, ClusterID: c.id, MeetingID: gone.id}); err != nil {
-		return fmt.Errorf("delete refs of %s: %w", gone.id, err)
-	}
-	if err := tx.DeleteMeeting(ctx, db.DeleteMeetingParams{AccountID: c.account, MeetingID: gone.id}); err != nil {
-		return fmt.Errorf("delete meeting %s: %w", gone.id, err)
+	if err := tx.DeleteMeeting(ctx, db.DeleteMeetingParams{AccountID: c.account, MeetingID: id}); err != nil {
+		return fmt.Errorf("delete meeting %s: %w", id, err)
 	}
 	return nil
 }

@@ -276,7 +276,7 @@ func (c *cluster) missing(ctx context.Context, posts []*journalPost) ([]held, er
 				continue
 			}
 			row, err := tx.Meeting(ctx, db.MeetingParams{AccountID: c.account, MeetingID: id})
-			if err != nil {
+			if err != nil { // refs go with their meeting
 				return fmt.Errorf("read meeting %s: %w", id, err)
 			}
 			records, err := cdr.Decode(row.Records)

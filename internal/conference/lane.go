@@ -152,7 +152,7 @@ type verdict struct {
 // write is what one commit does. Its closure may run twice and starts from the beginning each time.
 type write struct {
 	judged  []verdict
-	unsure  []identity            // heard, and their digest is not in memory
+	unsure  []identity               // heard, and their digest is not in memory
 	looked  map[identity]*cdr.Record // what the journal said of those; nil for nothing
 	foreign []*journalPost
 	posts   []*journalPost // foreign ones and ours, to be taken into memory

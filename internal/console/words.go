@@ -2,8 +2,12 @@ package console
 
 import (
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // How instants and lengths of time are written on pages.
@@ -59,11 +63,11 @@ func lasting(d time.Duration) string {
 	return fmt.Sprintf("%d s", s)
 }
 
-// number writes a quantity with spaces between the thousands that a line break never falls into.
+// number writes a quantity with commas between the thousands.
 func number(n int64) string {
 	digits := strconv.FormatInt(n, 10)
 	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + " " + digits[i:]
+		digits = digits[:i] + "," + digits[i:]
 	}
 	return digits
 }
@@ -75,3 +79,20 @@ func counted(n int64, one, many string) string {
 	}
 	return number(n) + " " + many
 }
+
+// sentence begins with a capital and ends with a stop; messages of errors do neither.
+func sentence(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return ""
+	}
+	return string(unicode.ToUpper(first)) + strings.TrimSuffix(s[size:], ".") + "."
+}
+
+// share is part of whole in a hundred, as an attribute of a drawing.
+func share(part, whole int64) string {
+	return decimal(100 * float64(part) / float64(max(whole, 1)))
+}
+
+// decimal writes a coordinate.
+func decimal(x float64) string { return strconv.FormatFloat(math.Round(x*100)/100, 'f', -1, 64) }

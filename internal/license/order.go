@@ -40,7 +40,10 @@ type OrderLine struct {
 }
 
 // Date is an instant written in files as 2026-01-01 (midnight UTC) or in RFC 3339.
-type Date struct{ time.Time }
+type Date struct{ Time time.Time }
+
+// IsZero says that no date was given.
+func (d Date) IsZero() bool { return d.Time.IsZero() }
 
 // UnmarshalText reads either form.
 func (d *Date) UnmarshalText(b []byte) error {
@@ -55,10 +58,11 @@ func (d *Date) UnmarshalText(b []byte) error {
 
 // MarshalText writes the short form at midnight and RFC 3339 otherwise.
 func (d Date) MarshalText() ([]byte, error) {
-	if d.Equal(d.Truncate(day)) {
-		return []byte(d.Format(time.DateOnly)), nil
+	layout := time.RFC3339
+	if d.Time.Equal(d.Time.Truncate(day)) {
+		layout = time.DateOnly
 	}
-	return []byte(d.Format(time.RFC3339)), nil
+	return d.Time.UTC().AppendFormat(nil, layout), nil
 }
 
 // ParseOrders reads an order file: a JSON object, a JSON array of them, or CSV with the same names as header, in which
@@ -230,7 +234,7 @@ func resolveLine(c *Catalog, l *OrderLine, now time.Time) error {
 	if l.Type != Perpetual && l.End.IsZero() {
 		return fmt.Errorf("a %s line needs an end", l.Type)
 	}
-	if !l.End.IsZero() && !l.End.After(l.Start.Time) {
+	if !l.End.IsZero() && !l.End.Time.After(l.Start.Time) {
 		return errors.New("the end is not after the start")
 	}
 	if len(l.Subscription) > 80 {
@@ -251,8 +255,8 @@ func Difference(old, new Order) string {
 			{"sku", a.SKU, b.SKU}, {"tag", string(a.Tag), string(b.Tag)},
 			{"quantity", strconv.FormatInt(a.Quantity, 10), strconv.FormatInt(b.Quantity, 10)},
 			{"virtualAccount", a.VirtualAccount, b.VirtualAccount},
-			{"type", string(a.Type), string(b.Type)}, {"start", a.Start.String(), b.Start.String()},
-			{"end", a.End.String(), b.End.String()}, {"subscription", a.Subscription, b.Subscription},
+			{"type", string(a.Type), string(b.Type)}, {"start", a.Start.Time.String(), b.Start.Time.String()},
+			{"end", a.End.Time.String(), b.End.Time.String()}, {"subscription", a.Subscription, b.Subscription},
 		} {
 			if f.a != f.b {
 				return fmt.Sprintf("line %d had %s %q and now has %q", i+1, f.name, f.a, f.b)

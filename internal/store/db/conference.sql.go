@@ -296,19 +296,19 @@ func (q *Queries) DeleteMeeting(ctx context.Context, arg DeleteMeetingParams) er
 	return err
 }
 
-const deleteRefs = `-- name: DeleteRefs :exec
+const deleteRef = `-- name: DeleteRef :exec
 DELETE FROM meeting_ref WHERE account_id = $1 AND cluster_id = $2 AND ref = $3 AND meeting_id = $4
 `
 
-type DeleteRefsParams struct {
+type DeleteRefParams struct {
 	AccountID string
 	ClusterID string
 	Ref       string
 	MeetingID string
 }
 
-func (q *Queries) DeleteRefs(ctx context.Context, arg DeleteRefsParams) error {
-	_, err := q.db.ExecContext(ctx, deleteRefs,
+func (q *Queries) DeleteRef(ctx context.Context, arg DeleteRefParams) error {
+	_, err := q.db.ExecContext(ctx, deleteRef,
 		arg.AccountID,
 		arg.ClusterID,
 		arg.Ref,

@@ -125,8 +125,8 @@ ORDER BY meeting_id LIMIT sqlc.arg(page);
 -- name: DeleteMeeting :exec
 DELETE FROM meeting WHERE account_id = $1 AND meeting_id = $2;
 
--- name: DeleteRefsOf :exec
-DELETE FROM meeting_ref WHERE account_id = $1 AND cluster_id = $2 AND meeting_id = $3;
+-- name: DeleteRef :exec
+DELETE FROM meeting_ref WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND ref = sqlc.arg(ref) AND meeting_id = sqlc.arg(meeting_id);
 
 -- name: DeleteSegments :exec
 DELETE FROM segment WHERE account_id = sqlc.arg(account_id) AND meeting_id = sqlc.arg(meeting_id) AND n >= sqlc.arg(from_n);

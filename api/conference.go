@@ -1,0 +1,119 @@
+package api
+
+import "time"
+
+// Conference says where the conference engine of an account is registered.
+type Conference struct {
+	VirtualAccount string `json:"virtualAccount,omitempty" doc:"Virtual account whose licenses meetings take, by id or name; the default one when left out."`
+}
+
+// NewBridge describes a call bridge, or a cluster of them, that will post call-detail records.
+type NewBridge struct {
+	Name        string   `json:"name" doc:"Name of 1 to 120 characters."`
+	CallBridges []string `json:"callBridges,omitempty" nullable:"false" doc:"GUIDs of the call bridges that may post; any when left out."`
+}
+
+// Bridge is the receiver of a call bridge or of a cluster of them.
+type Bridge struct {
+	ID          string     `json:"id" doc:"Id, brg_…"`
+	Name        string     `json:"name" doc:"Name."`
+	URL         string     `json:"url,omitempty" doc:"Address to type into the call bridge; a secret, only in the answer that made it."`
+	Allowed     []string   `json:"allowed,omitempty" nullable:"false" doc:"GUIDs of the call bridges that may post; absent for any."`
+	CallBridges []string   `json:"callBridges" nullable:"false" doc:"GUIDs of the call bridges that were seen."`
+	LastPostAt  *time.Time `json:"lastPostAt,omitempty" doc:"When it posted last."`
+	Posts       int64      `json:"posts" doc:"Posts stored."`
+	Records     int64      `json:"records" doc:"Records stored."`
+	Repeats     int64      `json:"repeats" doc:"Records that came again and were ignored."`
+	Conflicts   int64      `json:"conflicts" doc:"Records that contradict a stored one; kept and flagged."`
+	Missing     int64      `json:"missing" doc:"Records that the call bridge numbered and that never came."`
+	Refused     int64      `json:"refused" doc:"Posts that were malformed."`
+}
+
+// Directory is a directory file: the whole state, so who is missing is gone from then on.
+type Directory struct {
+	Users  []DirectoryUser  `json:"users" nullable:"false" doc:"The users."`
+	Spaces []DirectorySpace `json:"spaces" nullable:"false" doc:"The spaces."`
+}
+
+// DirectoryUser is a person who may own spaces.
+type DirectoryUser struct {
+	JID             string `json:"jid" doc:"Identifier such as alice@acme.example."`
+	GUID            string `json:"guid,omitempty" doc:"Identifier on the call bridge."`
+	Email           string `json:"email,omitempty" doc:"Address for mail."`
+	PersonalLicense bool   `json:"personalLicense,omitempty" doc:"Whether the user holds a personal license."`
+}
+
+// DirectorySpace is a permanent space.
+type DirectorySpace struct {
+	ID    string `json:"id" doc:"GUID of the space on the call bridge."`
+	Name  string `json:"name,omitempty" doc:"Name."`
+	Owner string `json:"owner,omitempty" doc:"JID of the owner."`
+}
+
+// DirectorySummary is the directory in force.
+type DirectorySummary struct {
+	Version    int64      `json:"version" doc:"Number of the version in force; 0 before the first import."`
+	ImportedAt *time.Time `json:"importedAt,omitempty" doc:"When it was imported."`
+	Users      int64      `json:"users" doc:"How many users it has."`
+	Spaces     int64      `json:"spaces" doc:"How many spaces it has."`
+	Personal   int64      `json:"personal" doc:"How many users hold a personal license."`
+	Unchanged  bool       `json:"unchanged,omitempty" doc:"In the answer to an import: it says what the version in force says."`
+	Warnings   []string   `json:"warnings,omitempty" nullable:"false" doc:"In the answer to an import: what looks wrong but was taken."`
+}
+
+// Meeting is all calls of one meeting on all call bridges, with the licenses that it takes.
+type Meeting struct {
+	ID               string        `json:"id" doc:"Id, mtg_…"`
+	Name             string        `json:"name" doc:"Name of the call."`
+	Space            string        `json:"space,omitempty" doc:"Identifier of the permanent space; absent without one."`
+	Bridges          []string      `json:"bridges" nullable:"false" doc:"GUIDs of the call bridges that it was on."`
+	CallType         string        `json:"callType,omitempty" doc:"Type of the call; absent while not known."`
+	StartedAt        time.Time     `json:"startedAt" doc:"When it began."`
+	EndedAt          *time.Time    `json:"endedAt" doc:"When it ended; null while it runs."`
+	DurationSeconds  int64         `json:"durationSeconds" doc:"How long it was; 0 while it runs."`
+	ParticipantsMax  int64         `json:"participantsMax" doc:"The most participants at one instant."`
+	Policy           string        `json:"policy" doc:"Rules that decided, with their version."`
+	DirectoryVersion int64         `json:"directoryVersion" doc:"Version of the directory that decided; 0 for none."`
+	Segments         []Segment     `json:"segments" nullable:"false" doc:"What it took, in order; empty when nobody joined."`
+	Why              []Reason      `json:"why" nullable:"false" doc:"What holds for the meeting as a whole: at most 10."`
+	More             int           `json:"more,omitempty" doc:"How many reasons were left out."`
+	Incomplete       bool          `json:"incomplete" doc:"Records are known to be missing."`
+	Estimated        bool          `json:"estimated" doc:"Its end is an estimate, as the end record never came."`
+	Conflicts        int64         `json:"conflicts" doc:"Records about it that contradict a stored one."`
+	Participants     []Participant `json:"participants,omitempty" nullable:"false" doc:"Who took part; only in the answer about one meeting."`
+}
+
+// Segment is a stretch of a meeting with one license. It has positive length.
+type Segment struct {
+	From    time.Time  `json:"from" doc:"When it begins."`
+	To      *time.Time `json:"to" doc:"When it ends; null while it runs."`
+	License string     `json:"license" doc:"Name of the license."`
+	Tag     string     `json:"tag" doc:"License tag."`
+	Sixths  int64      `json:"sixths" doc:"How many sixths of a license it takes."`
+	User    string     `json:"user,omitempty" doc:"JID of who is charged; absent for a shared license."`
+	Rule    string     `json:"rule" doc:"Rule of the policy that decided."`
+	Why     []Reason   `json:"why" nullable:"false" doc:"The facts that decided: at most 10."`
+	More    int        `json:"more,omitempty" doc:"How many reasons were left out."`
+}
+
+// Participant is one stay of somebody in a meeting.
+type Participant struct {
+	Name      string     `json:"name,omitempty" doc:"Name that was shown."`
+	Address   string     `json:"address,omitempty" doc:"Address of the far end."`
+	Type      string     `json:"type,omitempty" doc:"Type of the call leg; recording or streaming for those without one."`
+	Direction string     `json:"direction,omitempty" doc:"incoming or outgoing."`
+	From      time.Time  `json:"from" doc:"When the stay began."`
+	To        *time.Time `json:"to" doc:"When it ended; null while present."`
+	Reason    string     `json:"reason,omitempty" doc:"Why the leg ended."`
+}
+
+// HourUse is the highest use of a conferencing license within one hour.
+type HourUse struct {
+	Hour       time.Time `json:"hour" doc:"Begin of the hour, UTC."`
+	License    string    `json:"license" doc:"Name of the license."`
+	Tag        string    `json:"tag" doc:"License tag."`
+	PeakSixths int64     `json:"peakSixths" doc:"The highest use in sixths of a license."`
+	Licenses   int64     `json:"licenses" doc:"Whole licenses that cover the peak."`
+	PeakAt     time.Time `json:"peakAt" doc:"When the peak was first reached."`
+	Meetings   int64     `json:"meetings" doc:"How many meetings took the license in the hour."`
+}

@@ -1,0 +1,129 @@
+// Program tally is the server of Tallystick and every administrator's verb: `tally serve` runs the authority with its console
+// and the conference engine, `tally bootstrap` and `tally signin` work on the host beside it, `tally demo` shows all of it in
+// a temporary folder, and the other verbs speak to a server through its REST API like any other client.
+//
+// It holds no rule of licensing: here are flags, wiring, loops, tables and exit codes.
+//
+// Invariants: results go to standard output, everything else to standard error; with --json the standard output is one
+// JSON document; an error is one line `error: …` and, where something can be done, one line `hint: …`.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/tallystick/tallystick/internal/license"
+)
+
+// version is what --version, the machine gate and the console show.
+const version = "0.1.0"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := tally(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// program is the whole command line.
+type program struct {
+	globals
+
+	Demo      demoCmd      `cmd:"" help:"A complete estate in a temporary folder; Ctrl-C ends it."`
+	Bootstrap bootstrapCmd `cmd:"" help:"Make the first administrator's key; run it on the host."`
+	Serve     serveCmd     `cmd:"" help:"Run the server."`
+	Signin    signinCmd    `cmd:"" name:"signin" help:"Print a one-time link for the console; run it on the host."`
+
+	AccountVerbs struct {
+		Create accountCreateCmd `cmd:"" help:"Create an account with its default virtual account."`
+		List   accountListCmd   `cmd:"" help:"List accounts."`
+		Show   accountShowCmd   `cmd:"" help:"Show one account."`
+	} `cmd:"" name:"account" help:"Accounts."`
+	VA struct {
+		Create  vaCreateCmd  `cmd:"" help:"Create a virtual account."`
+		List    vaListCmd    `cmd:"" help:"List virtual accounts."`
+		Rename  vaRenameCmd  `cmd:"" help:"Rename a virtual account."`
+		Delete  vaDeleteCmd  `cmd:"" help:"Delete an empty virtual account."`
+		Default vaDefaultCmd `cmd:"" help:"Make a virtual account the default one."`
+	} `cmd:"" name:"va" help:"Virtual accounts."`
+	Order struct {
+		Import orderImportCmd `cmd:"" help:"Import order files, JSON or CSV."`
+		List   orderListCmd   `cmd:"" help:"List orders."`
+		Show   orderShowCmd   `cmd:"" help:"Show one order."`
+	} `cmd:"" help:"Orders."`
+	License struct {
+		List     licenseListCmd     `cmd:"" help:"What is bought, used, available and short, and why."`
+		Show     licenseShowCmd     `cmd:"" help:"One license in every virtual account, with all reasons."`
+		Lots     licenseLotsCmd     `cmd:"" help:"What is held, lot by lot."`
+		Transfer licenseTransferCmd `cmd:"" help:"Move licenses between virtual accounts."`
+	} `cmd:"" help:"Licenses."`
+	Token struct {
+		Create tokenCreateCmd `cmd:"" help:"Make a registration token; it is shown once."`
+		List   tokenListCmd   `cmd:"" help:"List registration tokens."`
+		Revoke tokenRevokeCmd `cmd:"" help:"Stop new registrations with a token."`
+		Remove tokenRemoveCmd `cmd:"" help:"Remove a token from the list."`
+	} `cmd:"" help:"Registration tokens."`
+	Instance struct {
+		List   instanceListCmd   `cmd:"" help:"List product instances."`
+		Show   instanceShowCmd   `cmd:"" help:"Show one product instance."`
+		Remove instanceRemoveCmd `cmd:"" help:"Remove a product instance; its licenses are free at once."`
+		Move   instanceMoveCmd   `cmd:"" help:"Move a product instance to another virtual account."`
+	} `cmd:"" help:"Product instances."`
+	Event struct {
+		List   eventListCmd   `cmd:"" help:"List the events of an account, the oldest first."`
+		Verify eventVerifyCmd `cmd:"" help:"Recompute the event chain and the books of an account."`
+	} `cmd:"" help:"The event chain."`
+	Report  reportCmd `cmd:"" help:"Print a report."`
+	Meeting struct {
+		List meetingListCmd `cmd:"" help:"List meetings with the licenses they took."`
+		Show meetingShowCmd `cmd:"" help:"Show one meeting."`
+		Why  meetingWhyCmd  `cmd:"" help:"Say why a meeting took the license it took."`
+	} `cmd:"" help:"Meetings."`
+	Conference struct {
+		Enable enableCmd `cmd:"" help:"Put the conference engine to work in a virtual account."`
+		Bridge struct {
+			Add  bridgeAddCmd  `cmd:"" help:"Make a receiver for a call bridge or a cluster of them."`
+			List bridgeListCmd `cmd:"" help:"List receivers and what came."`
+		} `cmd:"" help:"Call bridges."`
+		Directory struct {
+			Import directoryImportCmd `cmd:"" help:"Replace the directory of users and spaces."`
+			Show   directoryShowCmd   `cmd:"" help:"Show which directory is in force."`
+		} `cmd:"" help:"The directory of users and spaces."`
+		Usage conferenceUsageCmd `cmd:"" help:"Peaks per hour."`
+	} `cmd:"" help:"The conference engine."`
+}
+
+// tally is the program without the process around it; it returns the exit code.
+func tally(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var p program
+	left := -1 // the exit code of --help and --version
+	parser, err := kong.New(&p, kong.Name("tally"), kong.Description("A self-hosted license manager: what have I bought, what am I using, and why."),
+		kong.Writers(stdout, stderr), kong.ShortUsageOnError(), kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}),
+		kong.DefaultEnvars("TALLY"), kong.Configuration(loadConfig), kong.Vars{"version": version},
+		kong.Exit(func(code int) { left = code }))
+	if err != nil {
+		return fail(stderr, fmt.Errorf("read the command line: %w", err))
+	}
+	k, err := parser.Parse(args)
+	if left >= 0 {
+		return left
+	}
+	if err != nil {
+		if license.AsError(err) == nil {
+			err = license.Refuse(license.KindInvalid, "usage", "tally --help lists the commands", "%s", err.Error())
+		}
+		return fail(stderr, err)
+	}
+	s := &shell{globals: p.globals, stdin: stdin, stdout: stdout, stderr: stderr}
+	k.BindTo(ctx, (*context.Context)(nil))
+	if err := k.Run(s); err != nil {
+		return fail(stderr, err)
+	}
+	return 0
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/tallystick/tallystick/agent"
+	"github.com/tallystick/tallystick/internal/authority"
+	"github.com/tallystick/tallystick/internal/conference"
+	"github.com/tallystick/tallystick/internal/console"
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/trust"
+	"github.com/tallystick/tallystick/internal/web"
+)
+
+// drainTime is how long requests that have begun may take after the server was told to stop.
+const drainTime = 10 * time.Second
+
+type serveCmd struct {
+	Config `embed:""`
+}
+
+// Run serves until the process is told to stop.
+func (c serveCmd) Run(ctx context.Context, s *shell) error {
+	return serve(ctx, c.Config, s.stdout, c.logger(s.stderr))
+}
+
+// serve runs a server until ctx ends, and then lets what has begun come to its end. When it is ready it writes one line to
+// stdout: "listening on URL". It is the whole wiring: top to bottom to start, and back to stop.
+func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (err error) {
+	if err := c.check(); err != nil {
+		return err
+	}
+	now := clock()
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	unlock, err := lockDatabase(c.database())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+
+	desk, err := openDesk(ctx, c, now, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, desk.store.Close()) }()
+
+	engine := conference.New(conference.Options{
+		Store: desk.store, Now: now, Log: log, Version: version,
+		Transport: func(string) agent.Transport { return inProcess{desk.Authority} },
+	})
+	pages := console.New(console.Options{Authority: desk.Authority, Conference: engine, Now: now, Log: log, Version: version})
+	faces := web.New(web.Options{
+		Authority: desk.Authority, Conference: engine, Console: pages, Log: log, Now: now, PublicURL: c.PublicURL, Version: version,
+	})
+
+	listener, err := c.listen(ctx, desk.Keys(), now)
+	if err != nil {
+		return err
+	}
+	closeMetrics, handler, err := c.measure(ctx, faces, now)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer closeMetrics()
+
+	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	engineDone := make(chan error, 1)
+	go func() { engineDone <- engine.Run(engineCtx) }() // ends with stopEngine
+	defer func() {
+		stopEngine()
+		if e := <-engineDone; e != nil {
+			err = errors.Join(err, fmt.Errorf("stop the conference engine: %w", e))
+		}
+	}()
+
+	server := &http.Server{
+		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }() // ends with Shutdown
+	fmt.Fprintf(stdout, "listening on %s\n", c.address(listener.Addr().String()))
+
+	select {
+	case err = <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-desk.store.Failed():
+		err = license.Refuse(license.KindUnavailable, "database-failed", "look at the disk and start the server again; what was acknowledged is kept",
+			"the database could not write and is in an unknown state")
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if e := server.Shutdown(drain); e != nil {
+		log.Warn("requests were cut off", "error", e)
+		_ = server.Close() // closes what Shutdown left open
+	}
+	return err
+}
+
+// listen opens the listener: plain on loopback, otherwise TLS 1.3 with the own certificate or the operator's.
+func (c Config) listen(ctx context.Context, keys *trust.Keys, now func() time.Time) (net.Listener, error) {
+	var certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	switch {
+	case c.Plaintext:
+	case c.TLSCert != "":
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("read the server certificate: %w", err)
+		}
+		certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
+	default:
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("ask for the host name: %w", err)
+		}
+		own := &serverCertificate{keys: keys, names: serverNames(c.Name, host), now: now}
+		if _, err := own.get(nil); err != nil {
+			return nil, err
+		}
+		certificate = own.get
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", c.Listen, err)
+	}
+	if c.Plaintext {
+		return listener, nil
+	}
+	return tls.NewListener(listener, &tls.Config{
+		MinVersion: tls.VersionTLS13, GetCertificate: certificate, NextProtos: []string{"h2", "http/1.1"},
+	}), nil
+}
+
+// inProcess carries the envelopes of the conference engine to the authority beside it.
+type inProcess struct{ desk *authority.Authority }
+
+// Exchange implements agent.Transport.
+func (t inProcess) Exchange(ctx context.Context, verb string, envelope []byte) ([]byte, error) {
+	answer, err := t.desk.Machine(ctx, verb, envelope)
+	if len(answer) > 0 {
+		return answer, nil // signed; a refusal says so itself
+	}
+	if e := license.AsError(err); e != nil && e.Kind != license.KindBusy && e.Kind != license.KindUnavailable {
+		return nil, e
+	}
+	return nil, &agent.Unreachable{Err: err}
+}

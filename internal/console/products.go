@@ -1,0 +1,90 @@
+package console
+
+import (
+	"time"
+
+	"github.com/tallystick/tallystick/internal/authority"
+	"github.com/tallystick/tallystick/internal/license"
+)
+
+// stateRemoved is the state of a product instance that is gone, as package authority names it.
+const stateRemoved = "Removed"
+
+// products lists the product instances, removed ones apart.
+func (c *console) products(v *visit) (sheet, error) {
+	list, next, err := c.Authority.Instances(v.Context(), v.who, v.account.ID, "", authority.Page{After: v.URL.Query().Get("after"), Limit: pageRows})
+	if err != nil {
+		return sheet{}, err
+	}
+	var present, removed []authority.Instance
+	for _, in := range list {
+		if in.State == stateRemoved {
+			removed = append(removed, in)
+		} else {
+			present = append(present, in)
+		}
+	}
+	return sheet{title: "Products", tab: "products", body: productsBody(v, present, removed, next)}, nil
+}
+
+// tone is how a status looks; its word always stands beside it.
+type tone string
+
+const (
+	good  tone = "good"
+	bad   tone = "bad"
+	alert tone = "alert"
+	quiet tone = "quiet"
+)
+
+func complianceTone(s license.Compliance) tone {
+	if s == license.OutOfCompliance {
+		return bad
+	}
+	return good
+}
+
+func stateTone(state string) tone {
+	switch state {
+	case "Active":
+		return good
+	case "Overdue":
+		return alert
+	case "Expired":
+		return bad
+	}
+	return quiet
+}
+
+func authorizationTone(s license.AuthorizationStatus) tone {
+	switch s {
+	case license.StatusAuthorized:
+		return good
+	case license.StatusOutOfCompliance, license.StatusExpired, license.StatusEvalExpired:
+		return bad
+	}
+	return quiet
+}
+
+// authorizationWord is the status in the words of lists, not in the capitals of a product's display.
+func authorizationWord(s license.AuthorizationStatus) string {
+	switch s {
+	case "":
+		return "No report yet"
+	case license.StatusAuthorized:
+		return "Authorized"
+	case license.StatusOutOfCompliance:
+		return "Out of compliance"
+	case license.StatusExpired:
+		return "Authorization expired"
+	}
+	return string(s)
+}
+
+// renewal is when the identity was last renewed; zero before the first time.
+func renewal(in authority.Instance) time.Time {
+	if in.RenewedAt.Equal(in.RegisteredAt) {
+		return time.Time{}
+	}
+	return in.RenewedAt
+}
