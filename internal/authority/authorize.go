@@ -319,17 +319,26 @@ func (a *Authority) tagAnswers(b *batch, va string, rows []license.Row, counts m
 		rows = a.withSurplus(b, va)
 	}
 	out := make([]wire.TagAnswer, 0, len(counts))
+	facts := maxFacts
 	for _, tag := range slices.Sorted(maps.Keys(counts)) {
 		row, ok := license.FindRow(rows, tag)
 		if !ok {
 			row = license.Row{Tag: tag, Status: license.InCompliance}
 		}
+		why := row.Why[:min(len(row.Why), facts, maxFactsPerTag)]
+		facts -= len(why)
 		out = append(out, wire.TagAnswer{
-			Tag: tag, Name: a.catalog.Name(tag), Requested: counts[tag], Entitled: row.Quantity, Shortage: row.Shortage, Status: row.Status, Why: row.Why,
+			Tag: tag, Name: a.catalog.Name(tag), Requested: counts[tag], Entitled: row.Quantity, Shortage: row.Shortage, Status: row.Status, Why: why,
 		})
 	}
 	return out
 }
+
+// Bounds of the reasons in one answer, so that it fits an envelope whatever a product reports.
+const (
+	maxFactsPerTag = 10
+	maxFacts       = 60
+)
 
 func (a *Authority) withSurplus(b *batch, va string) []license.Row {
 	in := b.stock

@@ -66,7 +66,7 @@ func (c *cluster) flushOnce(ctx context.Context) error {
 	for done := false; !done; {
 		n := min(len(dirty), flushChunk)
 		done = n == len(dirty)
-		f := flushing{generation: generation, dirty: dirty[:n]}
+		f := chunk{generation: generation, dirty: dirty[:n]}
 		if done {
 			f.sessions, f.shown = sessions, target
 		}
@@ -126,15 +126,15 @@ type view struct {
 	segments []db.Segment
 }
 
-// flushing is one transaction of a flush. The last one has the sessions and how far the journal is shown; 0 says nothing.
-type flushing struct {
+// chunk is one transaction of a flush. The last one has the sessions and how far the journal is shown; 0 says nothing.
+type chunk struct {
 	generation int
 	dirty      []*entry
 	sessions   []db.PutSessionParams
 	shown      int64
 }
 
-func (c *cluster) flushChunk(ctx context.Context, f flushing) error {
+func (c *cluster) flushChunk(ctx context.Context, f chunk) error {
 	c.mu.Lock()
 	if c.generation != f.generation {
 		c.mu.Unlock()

@@ -129,3 +129,19 @@ func (tx *Tx) MeetingsByRefs(ctx context.Context, account, cluster string, refs 
 	}
 	return ids, nil
 }
+
+// SegmentsOf reads the segments of meetings, each meeting's in order.
+func (tx *Tx) SegmentsOf(ctx context.Context, account string, meetings []string) ([]db.Segment, error) {
+	var out []db.Segment
+	err := tx.queryIn(ctx, "SELECT meeting_id, n, from_at, to_at, license, tag, sixths, user_jid, rule, facts FROM segment "+
+		"WHERE account_id = $1 AND meeting_id IN ", " ORDER BY meeting_id, n", account, meetings, func(scan func(...any) error) error {
+		var s db.Segment
+		err := scan(&s.MeetingID, &s.N, &s.FromAt, &s.ToAt, &s.License, &s.Tag, &s.Sixths, &s.UserJid, &s.Rule, &s.Facts)
+		out = append(out, s)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read segments of %d meetings: %w", len(meetings), err)
+	}
+	return out, nil
+}

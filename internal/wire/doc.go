@@ -42,7 +42,7 @@ const Audience = "tally-authority"
 // Bounds of messages.
 const (
 	MaxMessage   = 64 << 10
-	MaxUsageTags = 200
+	MaxUsageTags = 100
 	MaxIntervals = 400
 	MaxText      = 200
 )

@@ -1,0 +1,155 @@
+package conference
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/db"
+	"github.com/tallystick/tallystick/internal/trust"
+)
+
+const (
+	maxName    = 128 // bytes of a bridge's name
+	maxAllowed = 100 // call bridges that may be named
+	maxPage    = 1000
+)
+
+// Bridge is a cluster of call bridges that post to one receiver address.
+type Bridge struct {
+	ID          string    `json:"id"` // "brg_…"
+	Name        string    `json:"name"`
+	CreatedAt   time.Time `json:"createdAt"`
+	CallBridges []string  `json:"callBridges"` // seen on the receiver
+	Allowed     []string  `json:"allowed"`     // the records of others are kept and not counted; empty for all
+	LastPostAt  time.Time `json:"lastPostAt,omitzero"`
+	Posts       int64     `json:"posts"`
+	Records     int64     `json:"records"`
+	Repeats     int64     `json:"repeats"`
+	Conflicts   int64     `json:"conflicts"`
+	Missing     int64     `json:"missing"` // records that the bridges said they lost
+	Refused     int64     `json:"refused"` // bodies that could not be read, the newest 100
+}
+
+// AddBridge makes a receiver for a cluster of call bridges. The receiver's secret name is returned once and never again.
+// With call bridges given, the records of any other one are kept and not counted. Errors: a license.Error of kind
+// invalid, conflict when the name is taken, refused while the engine is not enabled.
+func (e *Engine) AddBridge(ctx context.Context, who, account, name string, callBridges []string) (Bridge, trust.Secret, error) {
+	name = strings.TrimSpace(name)
+	if name == "" || len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '\ufffd' }) {
+		return Bridge{}, "", license.Refuse(license.KindInvalid, "bad-name", "use 1 to 128 printable characters", "%.200q is no name for a bridge", name)
+	}
+	allowed := make([]string, 0, len(callBridges))
+	for _, b := range callBridges {
+		if b = fold(b); b == "" || len(b) > maxName {
+			return Bridge{}, "", license.Refuse(license.KindInvalid, "bad-callbridge", "copy the call bridge's GUID", "%.200q is no GUID of a call bridge", b)
+		}
+		allowed = append(allowed, b)
+	}
+	slices.Sort(allowed)
+	allowed = slices.Compact(allowed)
+	if len(allowed) > maxAllowed {
+		return Bridge{}, "", license.Refuse(license.KindInvalid, "too-many-callbridges", "add a second bridge for the others", "a bridge has at most %d call bridges", maxAllowed)
+	}
+	text, err := json.Marshal(allowed)
+	if err != nil {
+		return Bridge{}, "", fmt.Errorf("encode call bridges: %w", err)
+	}
+	receiver := trust.NewID(trust.Receiver.IDPrefix(), e.now())
+	cred, err := trust.NewCredential(trust.Receiver, account, receiver)
+	if err != nil {
+		return Bridge{}, "", license.NotFound("account", account)
+	}
+	digest := cred.Digest()
+	b := Bridge{ID: bridgeID(receiver), Name: name, CallBridges: []string{}, Allowed: allowed}
+	err = e.store.Update(ctx, "add bridge", func(tx *store.Tx) error {
+		if _, err := tx.LockConference(ctx, account); errors.Is(err, sql.ErrNoRows) {
+			return notEnabled()
+		} else if err != nil {
+			return fmt.Errorf("lock conference of %s: %w", account, err)
+		}
+		b.CreatedAt = tx.Now()
+		n, err := tx.InsertCluster(ctx, db.InsertClusterParams{AccountID: account, ClusterID: b.ID, Name: name, NameKey: strings.ToLower(name),
+			Digest: digest[:], Allowed: string(text), CreatedAt: store.Ms(tx.Now())})
+		if err == nil && n == 0 {
+			return license.Refuse(license.KindConflict, "name-taken", "choose another name", "there is a bridge named %q already", name)
+		}
+		return err
+	})
+	if err != nil {
+		return Bridge{}, "", outcome("add bridge", err)
+	}
+	e.log.InfoContext(ctx, "bridge added", "account", account, "bridge", b.ID, "by", who)
+	return b, cred.Text(), nil
+}
+
+// Bridges lists the bridges of an account by id, those after an id, at most limit (1 to 1000, else 100).
+func (e *Engine) Bridges(ctx context.Context, account, after string, limit int) ([]Bridge, error) {
+	if err := e.sync(ctx, account); err != nil {
+		return nil, err
+	}
+	out := []Bridge{}
+	err := e.store.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Clusters(ctx, db.ClustersParams{AccountID: account, After: after, Page: int32(bounded(limit))}) //nolint:gosec // at most 1000
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			b, err := bridgeOf(ctx, tx, r)
+			if err != nil {
+				return fmt.Errorf("read bridge %s: %w", r.ClusterID, err)
+			}
+			out = append(out, b)
+		}
+		return nil
+	})
+	return out, outcome("list bridges", err)
+}
+
+// bounded is the page size that is used for one asked for.
+func bounded(limit int) int {
+	if limit < 1 || limit > maxPage {
+		return 100
+	}
+	return limit
+}
+
+func bridgeOf(ctx context.Context, tx *store.Tx, r db.Cluster) (Bridge, error) {
+	b := Bridge{ID: r.ClusterID, Name: r.Name, CreatedAt: store.At(r.CreatedAt), Posts: r.LastSeq, CallBridges: []string{}}
+	if err := json.Unmarshal([]byte(r.Allowed), &b.Allowed); err != nil {
+		return b, err
+	}
+	at, err := tx.PostReceivedAt(ctx, db.PostReceivedAtParams{AccountID: r.AccountID, ClusterID: r.ClusterID, Seq: r.LastSeq})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return b, err
+	}
+	b.LastPostAt = store.At(at)
+	seen, err := tx.BridgesSeen(ctx, db.BridgesSeenParams{AccountID: r.AccountID, ClusterID: r.ClusterID})
+	if err != nil {
+		return b, err
+	}
+	for _, s := range seen {
+		if s != "" {
+			b.CallBridges = append(b.CallBridges, s)
+		}
+	}
+	totals, err := tx.BridgeTotals(ctx, db.BridgeTotalsParams{AccountID: r.AccountID, ClusterID: r.ClusterID})
+	if err != nil {
+		return b, err
+	}
+	b.Records, b.Missing, b.Repeats = totals.Records, totals.Missing, totals.Repeats
+	var first, second error
+	b.Conflicts, first = tx.CountConflicts(ctx, db.CountConflictsParams{AccountID: r.AccountID, ClusterID: r.ClusterID})
+	if first == nil {
+		b.Refused, second = tx.CountRefused(ctx, db.CountRefusedParams{AccountID: r.AccountID, ClusterID: r.ClusterID})
+	}
+	return b, cmp.Or(first, second)
+}

@@ -1,0 +1,305 @@
+package conference
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/cdr"
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/meeting"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/db"
+)
+
+// Meeting is one meeting with the licenses it takes. Times are UTC, by the clocks of the call bridges.
+type Meeting struct {
+	ID               string        `json:"id"` // "mtg_…"
+	Bridge           string        `json:"bridge"`
+	Name             string        `json:"name"`
+	Space            string        `json:"space,omitempty"`
+	CallType         string        `json:"callType"`
+	Bridges          []string      `json:"bridges"`
+	StartedAt        time.Time     `json:"startedAt"`
+	EndedAt          *time.Time    `json:"endedAt"` // nil while it runs
+	DurationSeconds  int64         `json:"durationSeconds"`
+	ParticipantsMax  int64         `json:"participantsMax"`
+	Policy           string        `json:"policy"` // name and version
+	DirectoryVersion int64         `json:"directoryVersion"`
+	Incomplete       bool          `json:"incomplete"` // records of it are missing
+	Estimated        bool          `json:"estimated"`  // its end is not from a record
+	Conflicts        int64         `json:"conflicts"`  // records that contradict stored ones
+	Segments         []Segment     `json:"segments"`
+	Why              []Fact        `json:"why"`
+	Participants     []Participant `json:"participants,omitempty"` // only of a single meeting
+}
+
+// Segment is a stretch of a meeting with one license.
+type Segment struct {
+	From    time.Time  `json:"from"`
+	To      *time.Time `json:"to"` // nil while it runs
+	License string     `json:"license"`
+	Tag     string     `json:"tag"`
+	Sixths  int64      `json:"sixths"`
+	User    string     `json:"user,omitempty"` // the JID of who is charged
+	Rule    string     `json:"rule"`
+	Why     []Fact     `json:"why"`
+}
+
+// Fact is one reason, with its sentence.
+type Fact struct {
+	Code string            `json:"code"`
+	Text string            `json:"text"`
+	Args map[string]string `json:"args,omitempty"`
+}
+
+// Participant is one stay in the meeting.
+type Participant struct {
+	Name string     `json:"name"`
+	From time.Time  `json:"from"`
+	To   *time.Time `json:"to"`
+}
+
+// Filter picks meetings. The zero Filter picks all.
+type Filter struct {
+	From, To time.Time // started in [From, To); zero for no bound
+	Running  bool      // only those that run
+}
+
+// MaxSegments is how many segments one meeting of a list shows; a single meeting shows all.
+const MaxSegments = 1000
+
+// Meetings lists the meetings of an account, the newest first, at most limit (1 to 1000, else 100), and says with which
+// cursor the list goes on; that is empty at its end. Errors: a license.Error of kind invalid for a wrong cursor.
+func (e *Engine) Meetings(ctx context.Context, account string, f Filter, cursor string, limit int) ([]Meeting, string, error) {
+	at, id, err := parseCursor(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := e.sync(ctx, account); err != nil {
+		return nil, "", err
+	}
+	if cursor == "" && !f.To.IsZero() {
+		at, id = store.Ms(f.To), ""
+	}
+	limit = bounded(limit)
+	out := []Meeting{}
+	err = e.store.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.MeetingsPage(ctx, db.MeetingsPageParams{AccountID: account, FromAt: store.Ms(f.From), BeforeAt: at, BeforeID: id,
+			Running: f.Running, Page: int32(limit + 1)}) //nolint:gosec // at most 1001
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		ids := make([]string, 0, len(rows))
+		for _, r := range rows {
+			m, err := meetingOf(db.Meeting{MeetingID: r.MeetingID, ClusterID: r.ClusterID, Name: r.Name, Space: r.Space, CallType: r.CallType,
+				Bridges: r.Bridges, StartedAt: r.StartedAt, EndedAt: r.EndedAt, DurationS: r.DurationS, ParticipantsMax: r.ParticipantsMax,
+				Policy: r.Policy, DirectoryVersion: r.DirectoryVersion, Incomplete: r.Incomplete, Estimated: r.Estimated, Facts: r.Facts})
+			if err != nil {
+				return err
+			}
+			out, ids = append(out, m), append(ids, m.ID)
+		}
+		return fill(ctx, tx, account, ids, out)
+	})
+	if err != nil {
+		return nil, "", outcome("list meetings", err)
+	}
+	if len(out) <= limit {
+		return out, "", nil
+	}
+	last := out[limit-1]
+	return out[:limit], strconv.FormatInt(store.Ms(last.StartedAt), 10) + "_" + last.ID, nil
+}
+
+func parseCursor(cursor string) (at int64, id string, err error) {
+	if cursor == "" {
+		return far, "", nil
+	}
+	ms, id, ok := strings.Cut(cursor, "_")
+	at, err = strconv.ParseInt(ms, 10, 64)
+	if !ok || err != nil {
+		return 0, "", license.Refuse(license.KindInvalid, "bad-cursor", "use the cursor of the page before, or none", "%.100q is no cursor of this list", cursor)
+	}
+	return at, id, nil
+}
+
+// fill adds segments and conflicts to meetings.
+func fill(ctx context.Context, tx *store.Tx, account string, ids []string, out []Meeting) error {
+	place := make(map[string]*Meeting, len(out))
+	for i := range out {
+		place[out[i].ID] = &out[i]
+	}
+	segments, err := tx.SegmentsOf(ctx, account, ids)
+	if err != nil {
+		return err
+	}
+	for _, s := range segments {
+		m := place[s.MeetingID]
+		if len(m.Segments) == MaxSegments && len(out) > 1 {
+			continue
+		}
+		why, err := decodeFacts(s.Facts)
+		if err != nil {
+			return err
+		}
+		m.Segments = append(m.Segments, Segment{From: store.At(s.FromAt), To: ended(s.ToAt), License: s.License, Tag: s.Tag, Sixths: s.Sixths,
+			User: s.UserJid, Rule: s.Rule, Why: why})
+	}
+	conflicts, err := tx.ConflictsByMeeting(ctx, account)
+	if err != nil {
+		return fmt.Errorf("count conflicts: %w", err)
+	}
+	for _, c := range conflicts {
+		if m := place[c.MeetingID]; m != nil {
+			m.Conflicts = c.Conflicts
+		}
+	}
+	return nil
+}
+
+// Meeting returns one meeting, with its participants. The error is a license.Error of kind not found for an unknown id.
+func (e *Engine) Meeting(ctx context.Context, account, id string) (Meeting, error) {
+	if err := e.sync(ctx, account); err != nil {
+		return Meeting{}, err
+	}
+	out := make([]Meeting, 1)
+	err := e.store.View(ctx, func(tx *store.Tx) error {
+		row, err := tx.Meeting(ctx, db.MeetingParams{AccountID: account, MeetingID: id})
+		if errors.Is(err, sql.ErrNoRows) || err == nil && row.StartedAt == 0 {
+			return license.NotFound("meeting", id)
+		}
+		if err != nil {
+			return err
+		}
+		if out[0], err = meetingOf(row); err != nil {
+			return err
+		}
+		records, err := cdr.Decode(row.Records)
+		if err != nil {
+			return fmt.Errorf("read records of %s: %w", id, err)
+		}
+		for _, p := range cdr.Fold(row.MeetingKey, records, cdr.Options{}).Participants {
+			to := p.To
+			if to.IsZero() && row.EndedAt != 0 {
+				to = store.At(row.EndedAt)
+			}
+			out[0].Participants = append(out[0].Participants, Participant{Name: nameOf(p), From: p.From, To: ended(store.Ms(to))})
+		}
+		return fill(ctx, tx, account, []string{id}, out)
+	})
+	return out[0], outcome("read meeting", err)
+}
+
+func nameOf(p cdr.Participant) string {
+	for _, name := range []string{p.DisplayName, p.RemoteParty, p.Type} {
+		if name != "" {
+			return name
+		}
+	}
+	return p.Leg
+}
+
+// Why explains a meeting in sentences: which license each stretch takes and for which reasons, and what is not known.
+// Errors are those of Meeting.
+func (e *Engine) Why(ctx context.Context, account, id string) (Meeting, []string, error) {
+	m, err := e.Meeting(ctx, account, id)
+	if err != nil {
+		return Meeting{}, nil, err
+	}
+	var lines []string
+	said := map[string]bool{}
+	say := func(facts []Fact) {
+		for _, f := range facts {
+			if !said[f.Text] {
+				said[f.Text] = true
+				lines = append(lines, f.Text)
+			}
+		}
+	}
+	for i := range m.Segments {
+		lines = append(lines, m.Segments[i].sentence())
+		say(m.Segments[i].Why)
+	}
+	say(m.Why)
+	if m.Incomplete {
+		lines = append(lines, "Records of this meeting are missing: it may have been longer or larger than shown.")
+	}
+	if m.Estimated {
+		lines = append(lines, "The call bridge restarted before it reported the end: the end shown is when it was last heard of.")
+	}
+	if m.Conflicts > 0 {
+		lines = append(lines, fmt.Sprintf("%d records contradict stored ones. They are kept, and do not count.", m.Conflicts))
+	}
+	return m, lines, nil
+}
+
+func (s *Segment) sentence() string {
+	const form = "2006-01-02 15:04:05"
+	until := "until now"
+	if s.To != nil {
+		until = "to " + s.To.Format(form)
+	}
+	whose := ""
+	if s.User != "" {
+		whose = " of " + s.User
+	}
+	return fmt.Sprintf("From %s %s UTC: %s %s license%s (%s), by the rule %q of the policy.",
+		s.From.Format(form), until, meeting.Sixths(s.Sixths), s.License, whose, s.Tag, s.Rule)
+}
+
+// ended is the end of something, nil while it runs.
+func ended(ms int64) *time.Time {
+	if ms == 0 || ms == far {
+		return nil
+	}
+	at := store.At(ms)
+	return &at
+}
+
+func meetingOf(r db.Meeting) (Meeting, error) {
+	m := Meeting{ID: r.MeetingID, Bridge: r.ClusterID, Name: r.Name, Space: r.Space, CallType: r.CallType, StartedAt: store.At(r.StartedAt),
+		EndedAt: ended(r.EndedAt), DurationSeconds: r.DurationS, ParticipantsMax: r.ParticipantsMax, Policy: r.Policy,
+		DirectoryVersion: r.DirectoryVersion, Incomplete: r.Incomplete, Estimated: r.Estimated, Segments: []Segment{}}
+	if err := json.Unmarshal([]byte(r.Bridges), &m.Bridges); err != nil {
+		return m, fmt.Errorf("decode bridges of %s: %w", m.ID, err)
+	}
+	var err error
+	m.Why, err = decodeFacts(r.Facts)
+	return m, err
+}
+
+// storedFact is a fact as it is kept: without its sentence, which is rendered when it is read.
+type storedFact struct {
+	Code string            `json:"code"`
+	Args map[string]string `json:"args,omitempty"`
+}
+
+func encodeFacts(facts []meeting.Fact) (string, error) {
+	out := make([]storedFact, len(facts))
+	for i, f := range facts {
+		out[i] = storedFact(f)
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		return "", fmt.Errorf("encode facts: %w", err)
+	}
+	return string(text), nil
+}
+
+func decodeFacts(text string) ([]Fact, error) {
+	var in []storedFact
+	if err := json.Unmarshal([]byte(text), &in); err != nil {
+		return nil, fmt.Errorf("decode facts: %w", err)
+	}
+	out := make([]Fact, len(in))
+	for i, f := range in {
+		out[i] = Fact{Code: f.Code, Text: meeting.Fact(f).Text(), Args: f.Args}
+	}
+	return out, nil
+}
