@@ -17,6 +17,7 @@ type NewBridge struct {
 type Bridge struct {
 	ID          string     `json:"id" doc:"Id, brg_…"`
 	Name        string     `json:"name" doc:"Name."`
+	CreatedAt   time.Time  `json:"createdAt" doc:"When it was made."`
 	URL         string     `json:"url,omitempty" doc:"Address to type into the call bridge; a secret, only in the answer that made it."`
 	Allowed     []string   `json:"allowed,omitempty" nullable:"false" doc:"GUIDs of the call bridges that may post; absent for any."`
 	CallBridges []string   `json:"callBridges" nullable:"false" doc:"GUIDs of the call bridges that were seen."`
@@ -54,11 +55,13 @@ type DirectorySpace struct {
 type DirectorySummary struct {
 	Version    int64      `json:"version" doc:"Number of the version in force; 0 before the first import."`
 	ImportedAt *time.Time `json:"importedAt,omitempty" doc:"When it was imported."`
+	ImportedBy string     `json:"importedBy,omitempty" doc:"Id of the key that imported it."`
 	Users      int64      `json:"users" doc:"How many users it has."`
 	Spaces     int64      `json:"spaces" doc:"How many spaces it has."`
 	Personal   int64      `json:"personal" doc:"How many users hold a personal license."`
-	Unchanged  bool       `json:"unchanged,omitempty" doc:"In the answer to an import: it says what the version in force says."`
-	Warnings   []string   `json:"warnings,omitempty" nullable:"false" doc:"In the answer to an import: what looks wrong but was taken."`
+	Unchanged  bool       `json:"unchanged,omitempty" doc:"In the answer to an import: it says what was known, so there is no new version."`
+	// UnknownOwners are taken nevertheless: such spaces take shared licenses.
+	UnknownOwners int64 `json:"unknownOwners,omitempty" doc:"In the answer to an import: spaces whose owner is not among the users."`
 }
 
 // Meeting is all calls of one meeting on all call bridges, with the licenses that it takes.
@@ -66,6 +69,7 @@ type Meeting struct {
 	ID               string        `json:"id" doc:"Id, mtg_…"`
 	Name             string        `json:"name" doc:"Name of the call."`
 	Space            string        `json:"space,omitempty" doc:"Identifier of the permanent space; absent without one."`
+	Bridge           string        `json:"bridge" doc:"Id of the bridge whose receiver took its records, brg_…"`
 	Bridges          []string      `json:"bridges" nullable:"false" doc:"GUIDs of the call bridges that it was on."`
 	CallType         string        `json:"callType,omitempty" doc:"Type of the call; absent while not known."`
 	StartedAt        time.Time     `json:"startedAt" doc:"When it began."`
@@ -98,13 +102,9 @@ type Segment struct {
 
 // Participant is one stay of somebody in a meeting.
 type Participant struct {
-	Name      string     `json:"name,omitempty" doc:"Name that was shown."`
-	Address   string     `json:"address,omitempty" doc:"Address of the far end."`
-	Type      string     `json:"type,omitempty" doc:"Type of the call leg; recording or streaming for those without one."`
-	Direction string     `json:"direction,omitempty" doc:"incoming or outgoing."`
-	From      time.Time  `json:"from" doc:"When the stay began."`
-	To        *time.Time `json:"to" doc:"When it ended; null while present."`
-	Reason    string     `json:"reason,omitempty" doc:"Why the leg ended."`
+	Name string     `json:"name" doc:"Name that was shown, or else the address or the kind of the participant."`
+	From time.Time  `json:"from" doc:"When the stay began."`
+	To   *time.Time `json:"to" doc:"When it ended; null while present."`
 }
 
 // HourUse is the highest use of a conferencing license within one hour.

@@ -180,7 +180,7 @@ func (c *Client) Bridges(ctx context.Context, account string) iter.Seq2[Bridge, 
 
 // MeetingFilter chooses meetings; zero fields choose all.
 type MeetingFilter struct {
-	From, To time.Time // meetings that were going on in [From, To)
+	From, To time.Time // meetings that began in [From, To)
 	Running  bool      // only those that run now
 }
 
@@ -211,18 +211,4 @@ func (c *Client) ImportDirectory(ctx context.Context, account string, file []byt
 // DirectorySummary says which directory is in force.
 func (c *Client) DirectorySummary(ctx context.Context, account string) (DirectorySummary, error) {
 	return get[DirectorySummary](ctx, c, at("accounts", account, "conference", "directory"), nil)
-}
-
-// Root fetches the server's root certificate as PEM, for a first look at its fingerprint.
-func (c *Client) Root(ctx context.Context) ([]byte, error) {
-	resp, err := c.do(ctx, http.MethodGet, "/root.pem", nil, "", nil)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
-	if err != nil {
-		return nil, c.unreachable(ctx, err)
-	}
-	return text, nil
 }

@@ -122,7 +122,7 @@ func printList[T any](s *shell, items []T, nothing, columns string, row func(T) 
 			fmt.Fprintln(s.stderr, nothing)
 			return
 		}
-		t := newTable(w, strings.Split(columns, " | ")...)
+		t := newTable(w, columns)
 		for _, item := range items {
 			t.row(row(item)...)
 		}
@@ -133,9 +133,10 @@ func printList[T any](s *shell, items []T, nothing, columns string, row func(T) 
 // table aligns columns of text.
 type table struct{ w *tabwriter.Writer }
 
-func newTable(w io.Writer, columns ...string) table {
+// newTable begins a table whose columns stand in one text, as in "id | name".
+func newTable(w io.Writer, columns string) table {
 	t := table{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
-	fmt.Fprintln(t.w, strings.ToUpper(strings.Join(columns, "\t")))
+	fmt.Fprintln(t.w, strings.ToUpper(strings.ReplaceAll(columns, " | ", "\t")))
 	return t
 }
 

@@ -213,14 +213,10 @@ func (c *cluster) restore(h held) {
 	if c.entries[h.key] != nil {
 		return
 	}
-	now := c.e.now()
 	e := c.entry(h.key, h.version)
-	e.touched, e.end, e.guessed, e.written = now, h.end, h.guessed, nil
-	ch := c.router.Restore(h.key, h.records)
+	e.touched, e.end, e.guessed, e.written = c.e.now(), h.end, h.guessed, nil
+	c.router.Restore(h.key, h.records)
 	e.refs = len(c.router.RefsOf(h.key))
-	for _, m := range ch.Merged {
-		c.changed(cdr.Change{Merged: []cdr.Merge{m}}, e.version, now)
-	}
 }
 
 // apply takes posts of the journal into memory, in order; those that are there already are skipped.

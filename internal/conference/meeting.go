@@ -87,11 +87,15 @@ func (e *Engine) Meetings(ctx context.Context, account string, f Filter, cursor 
 	if cursor == "" && !f.To.IsZero() {
 		at, id = store.Ms(f.To), ""
 	}
+	endedBy := int64(far)
+	if f.Running {
+		endedBy = 0
+	}
 	limit = bounded(limit)
 	out := []Meeting{}
 	err = e.store.View(ctx, func(tx *store.Tx) error {
 		rows, err := tx.MeetingsPage(ctx, db.MeetingsPageParams{AccountID: account, FromAt: store.Ms(f.From), BeforeAt: at, BeforeID: id,
-			Running: f.Running, Page: int32(limit + 1)}) //nolint:gosec // at most 1001
+			EndedBy: endedBy, Page: int32(limit + 1)}) //nolint:gosec // at most 1001
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -234,7 +238,7 @@ func (e *Engine) Why(ctx context.Context, account, id string) (Meeting, []string
 		lines = append(lines, "The call bridge restarted before it reported the end: the end shown is when it was last heard of.")
 	}
 	if m.Conflicts > 0 {
-		lines = append(lines, fmt.Sprintf("%d records contradict stored ones. They are kept, and do not count.", m.Conflicts))
+		lines = append(lines, fmt.Sprintf("Records that contradict stored ones: %d. They are kept and do not count.", m.Conflicts))
 	}
 	return m, lines, nil
 }

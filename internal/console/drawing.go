@@ -51,20 +51,29 @@ func (s span) x(t time.Time) float64 {
 	return s.left + (s.right-s.left)*float64(at)/float64(whole)
 }
 
-// grid draws the lines of round times from top to bottom, with their names under the bottom.
-func (d *drawing) grid(s span, top, bottom float64) {
+// times writes round times under a drawing that ends at bottom.
+func (d *drawing) times(s span, bottom float64) {
 	step := stepOf(s.to.Sub(s.from))
 	layout := "15:04"
 	if step >= day {
 		layout = "Jan 2"
 	}
-	for t := s.from.Truncate(step); !t.After(s.to); t = t.Add(step) {
-		if t.Before(s.from) {
-			continue
-		}
-		x := s.x(t)
-		d.line(x, top, x, bottom, "grid")
-		d.label(x, bottom+14, "", "middle", t.UTC().Format(layout))
+	first := s.from.Truncate(step)
+	if first.Before(s.from) {
+		first = first.Add(step)
+	}
+	for t := first; !t.After(s.to); t = t.Add(step) {
+		d.line(s.x(t), bottom, s.x(t), bottom+4, "grid")
+		d.label(s.x(t), bottom+17, "", "middle", t.UTC().Format(layout))
+	}
+}
+
+// grid draws lines at the round times from top to bottom.
+func (d *drawing) grid(s span, top, bottom float64) {
+	before := len(d.lines)
+	d.times(s, bottom)
+	for i := range d.lines[before:] {
+		d.lines[before+i].y1 = decimal(top)
 	}
 }
 

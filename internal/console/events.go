@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/tallystick/tallystick/internal/authority"
 )
@@ -23,7 +24,7 @@ func detail(data json.RawMessage) string {
 		return ""
 	}
 	if len(text) > longest {
-		return text[:longest] + "…"
+		return strings.ToValidUTF8(text[:longest], "") + "…"
 	}
 	return text
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/tallystick/tallystick/test/play"
 )
 
 type driver struct {
@@ -79,9 +81,9 @@ func (d *driver) measure(ctx context.Context) error {
 	authorizations := func(path string, n int) func() (work, error) {
 		return func() (work, error) { return reports(products, d.server.Address, path, n) }
 	}
-	bridges := make([]*bridge, d.connections)
+	bridges := make([]*play.Bridge, d.connections)
 	for i := range bridges {
-		bridges[i] = newBridge(i, d.started.Add(-time.Hour))
+		bridges[i] = play.NewBridge(i, d.started.Add(-time.Hour))
 	}
 	post := func(path string, n, records int) func() (work, error) {
 		return func() (work, error) { return posts(bridges, d.server.Address, path, n, records), nil }

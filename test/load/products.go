@@ -1,115 +1,65 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/tallystick/tallystick/internal/trust"
 	"github.com/tallystick/tallystick/internal/wire"
+	"github.com/tallystick/tallystick/test/play"
 )
 
-// product is a registered product whose requests are signed before they are measured.
-type product struct {
-	account, instance string
-	key               *ecdsa.PrivateKey
-	number            int64
-}
+const (
+	registerPath  = "/machine/v1/register"
+	authorizePath = "/machine/v1/authorize"
+	verifiedPath  = "/baseline/verified"
+	appendPath    = "/baseline/append"
+)
 
-func registration(d description, key *ecdsa.PrivateKey, serial string) ([]byte, string, error) {
-	csr, err := trust.NewCSR(key)
-	if err != nil {
-		return nil, "", err
-	}
-	nonce := fmt.Sprintf("registration-%s", serial)
-	payload, err := json.Marshal(wire.Register{
-		Token: d.Token, CSR: csr, Nonce: nonce, Product: wire.Product{Name: "Load product", PID: "LOAD", Serial: serial, Version: "1", Hostname: "load"},
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	envelope, err := trust.SealProduct(key, trust.Header{Kind: wire.KindRegister, Audience: wire.Audience}, true, payload)
-	return request(d.Address, "/machine/v1/register", "application/jose", envelope), nonce, err
-}
-
-// register registers n products over kept connections.
-func (d *driver) register(n int, prefix string) ([]*product, error) {
-	root, err := rootOf(d.server.RootPEM)
+// register registers n products, each over a new connection as products do.
+func (d *driver) register(n int, prefix string) ([]*play.Product, error) {
+	certs, err := trust.ParseCertificatesPEM([]byte(d.server.RootPEM))
 	if err != nil {
 		return nil, err
 	}
-	products := make([]*product, n)
-	errs := make([]error, n)
+	root := trust.Of(certs[0])
+	products, errs := make([]*play.Product, n), make([]error, n)
 	var wg sync.WaitGroup
 	gate := make(chan struct{}, d.connections)
 	for i := range n {
 		gate <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-gate }()
-			products[i], errs[i] = d.registerOne(root, fmt.Sprintf("%s-%06d", prefix, i))
+			products[i] = play.NewProduct(d.server.Account, fmt.Sprintf("%s-%06d", prefix, i))
+			errs[i] = d.registerOne(products[i], root)
 		})
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return products, nil
+	return products, errors.Join(errs...)
 }
 
-func (d *driver) registerOne(root trust.Fingerprint, serial string) (*product, error) {
-	p := &product{account: d.server.Account, key: trust.NewProductKey()}
-	r, nonce, err := registration(d.server.description, p.key, serial)
+func (d *driver) registerOne(p *play.Product, root trust.Fingerprint) error {
+	envelope, err := p.Registration(d.server.Token)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c, err := d.dialer.dial()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer c.raw.Close() //nolint:errcheck // done
-	answer, err := c.do(r)
+	answer, err := c.do(request(d.server.Address, registerPath, "application/jose", envelope))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	e, err := trust.OpenAuthority(answer, []string{wire.KindRegistered}, nonce, trust.Pins{Root: root}, d.started)
-	if err != nil {
-		return nil, err
-	}
-	var m wire.Registered
-	if err := json.Unmarshal(e.Payload, &m); err != nil {
-		return nil, err
-	}
-	p.instance = m.Instance
-	return p, nil
+	return p.Registered(answer, root, d.started)
 }
 
-func rootOf(pem string) (trust.Fingerprint, error) {
-	certs, err := trust.ParseCertificatesPEM([]byte(pem))
-	if err != nil {
-		return trust.Fingerprint{}, err
-	}
-	return trust.Of(certs[0]), nil
-}
-
-// report signs the next usage report; counts change now and then, as products' do.
-func (p *product) report() ([]byte, error) {
-	p.number++
-	payload, err := json.Marshal(wire.Authorize{
-		Nonce: fmt.Sprintf("report-number-%09d", p.number), Usage: []wire.Usage{{Tag: "exp-rms", Count: 10 + p.number/3%5}, {Tag: "ucm-enhanced-plus", Count: 4}},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return trust.SealProduct(p.key, trust.Header{Kind: wire.KindAuthorize, KeyID: p.account + "/" + p.instance, Audience: wire.Audience, Number: p.number}, false, payload)
-}
-
-// reports signs n reports spread over the products and renders them for a path.
-func reports(products []*product, address, path string, n int) (work, error) {
-	w := make(work, len(products))
-	errs := make([]error, len(products))
+// reports signs n reports spread over the products and renders them for a path. Counts change now and then, as products' do.
+// The baseline does not move the exchange number, so reports for it are numbered again afterwards.
+func reports(products []*play.Product, address, path string, n int) (work, error) {
+	w, errs := make(work, len(products)), make([]error, len(products))
 	var wg sync.WaitGroup
 	for i, p := range products {
 		share := n / len(products)
@@ -117,9 +67,9 @@ func reports(products []*product, address, path string, n int) (work, error) {
 			share++
 		}
 		wg.Go(func() {
-			number := p.number
+			number := p.Number
 			for range share {
-				envelope, err := p.report()
+				envelope, err := p.Report(wire.Usage{Tag: "exp-rms", Count: 10 + p.Number/3%5}, wire.Usage{Tag: "ucm-enhanced-plus", Count: 4})
 				if err != nil {
 					errs[i] = err
 					return
@@ -127,21 +77,10 @@ func reports(products []*product, address, path string, n int) (work, error) {
 				w[i] = append(w[i], request(address, path, "application/jose", envelope))
 			}
 			if path != authorizePath {
-				p.number = number // the baseline does not move the exchange number
+				p.Number = number
 			}
 		})
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return w, nil
+	return w, errors.Join(errs...)
 }
-
-const (
-	authorizePath = "/machine/v1/authorize"
-	verifiedPath  = "/baseline/verified"
-	appendPath    = "/baseline/append"
-)

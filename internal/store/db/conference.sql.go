@@ -816,7 +816,7 @@ SELECT meeting_id, cluster_id, name, space, call_type, bridges, started_at, ende
   policy, directory_version, incomplete, estimated, facts FROM meeting
 WHERE account_id = $1 AND started_at >= $2
   AND (started_at < $3 OR (started_at = $3 AND meeting_id < $4))
-  AND started_at > 0 AND (ended_at = 0 OR NOT $5::boolean)
+  AND started_at > 0 AND ended_at <= $5
 ORDER BY started_at DESC, meeting_id DESC LIMIT $6
 `
 
@@ -825,7 +825,7 @@ type MeetingsPageParams struct {
 	FromAt    int64
 	BeforeAt  int64
 	BeforeID  string
-	Running   bool
+	EndedBy   int64
 	Page      int32
 }
 
@@ -853,7 +853,7 @@ func (q *Queries) MeetingsPage(ctx context.Context, arg MeetingsPageParams) ([]M
 		arg.FromAt,
 		arg.BeforeAt,
 		arg.BeforeID,
-		arg.Running,
+		arg.EndedBy,
 		arg.Page,
 	)
 	if err != nil {
@@ -1555,12 +1555,13 @@ func (q *Queries) TakeStale(ctx context.Context, arg TakeStaleParams) ([]TakeSta
 
 const unreportedHours = `-- name: UnreportedHours :many
 SELECT tag, hour_at, peak FROM usage_hour
-WHERE account_id = $1 AND reported = FALSE AND hour_at <= $2 AND peak > 0 AND stale = FALSE AND changed_at <= $3
-ORDER BY hour_at, tag LIMIT $4
+WHERE account_id = $1 AND reported = FALSE AND tag = $2 AND hour_at <= $3 AND peak > 0 AND stale = FALSE AND changed_at <= $4
+ORDER BY hour_at, tag LIMIT $5
 `
 
 type UnreportedHoursParams struct {
 	AccountID string
+	Tag       string
 	HourAt    int64
 	ChangedAt int64
 	Page      int32
@@ -1575,6 +1576,7 @@ type UnreportedHoursRow struct {
 func (q *Queries) UnreportedHours(ctx context.Context, arg UnreportedHoursParams) ([]UnreportedHoursRow, error) {
 	rows, err := q.db.QueryContext(ctx, unreportedHours,
 		arg.AccountID,
+		arg.Tag,
 		arg.HourAt,
 		arg.ChangedAt,
 		arg.Page,

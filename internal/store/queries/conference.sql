@@ -114,7 +114,7 @@ SELECT meeting_id, cluster_id, name, space, call_type, bridges, started_at, ende
   policy, directory_version, incomplete, estimated, facts FROM meeting
 WHERE account_id = sqlc.arg(account_id) AND started_at >= sqlc.arg(from_at)
   AND (started_at < sqlc.arg(before_at) OR (started_at = sqlc.arg(before_at) AND meeting_id < sqlc.arg(before_id)))
-  AND started_at > 0 AND (ended_at = 0 OR NOT sqlc.arg(running)::boolean)
+  AND started_at > 0 AND ended_at <= sqlc.arg(ended_by)
 ORDER BY started_at DESC, meeting_id DESC LIMIT sqlc.arg(page);
 
 -- name: RunningMeetings :many
@@ -172,7 +172,7 @@ SELECT peak FROM usage_hour WHERE account_id = $1 AND tag = $2 AND hour_at = $3;
 
 -- name: UnreportedHours :many
 SELECT tag, hour_at, peak FROM usage_hour
-WHERE account_id = sqlc.arg(account_id) AND reported = FALSE AND hour_at <= sqlc.arg(hour_at) AND peak > 0 AND stale = FALSE AND changed_at <= sqlc.arg(changed_at)
+WHERE account_id = sqlc.arg(account_id) AND reported = FALSE AND tag = sqlc.arg(tag) AND hour_at <= sqlc.arg(hour_at) AND peak > 0 AND stale = FALSE AND changed_at <= sqlc.arg(changed_at)
 ORDER BY hour_at, tag LIMIT sqlc.arg(page);
 
 -- name: MarkReported :exec

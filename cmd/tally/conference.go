@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/tallystick/tallystick/api"
+)
+
+// maxDirectory is the most bytes of a directory file that are read.
+const maxDirectory = 16 << 20
+
+type enableCmd struct {
+	vaFlag
+}
+
+// Run registers the conference engine in a virtual account.
+func (c enableCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	done, err := r.EnableConference(ctx, account, c.VA)
+	if err != nil {
+		return err
+	}
+	return s.say(done, "meetings take licenses of %s; add a call bridge with `tally conference bridge add NAME`", done.VirtualAccount)
+}
+
+type bridgeAddCmd struct {
+	Name       string   `arg:"" help:"Name of the call bridge or cluster."`
+	CallBridge []string `name:"callbridge" help:"GUID of a call bridge that may post; may repeat; any when left out." placeholder:"GUID" env:"-"`
+}
+
+// Run makes a receiver and prints its address, once.
+func (c bridgeAddCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	b, err := r.CreateBridge(ctx, account, api.NewBridge{Name: c.Name, CallBridges: c.CallBridge})
+	if err != nil {
+		return err
+	}
+	return s.print(b, func(w io.Writer) {
+		fmt.Fprintln(w, b.URL)
+		fmt.Fprintln(s.stderr, "Type this address into the call bridge as the receiver of its call-detail records. It is shown once; keep it secret.")
+	})
+}
+
+type bridgeListCmd struct{}
+
+// Run lists receivers.
+func (bridgeListCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := gather(s, "bridges", r.Bridges(ctx, account))
+	if err != nil {
+		return err
+	}
+	return printList(s, all, "there is no receiver; make one with `tally conference bridge add NAME`", "id | name | call bridges | last post | posts | records | repeats | conflicts | missing | refused",
+		func(b api.Bridge) []any {
+			return []any{b.ID, b.Name, strings.Join(b.CallBridges, " "), b.LastPostAt, b.Posts, b.Records, b.Repeats, b.Conflicts, b.Missing, b.Refused}
+		})
+}
+
+type directoryImportCmd struct {
+	File string `arg:"" help:"Directory file; - reads standard input."`
+}
+
+// Run replaces the directory.
+func (c directoryImportCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	in := s.stdin
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return usage("check the name of the file", "the directory file cannot be read: %v", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	doc, err := io.ReadAll(io.LimitReader(in, maxDirectory+1)) // the server refuses what is larger
+	if err != nil {
+		return fmt.Errorf("read %s: %w", c.File, err)
+	}
+	d, err := r.ImportDirectory(ctx, account, doc)
+	if err != nil {
+		return err
+	}
+	return s.print(d, showDirectory(d))
+}
+
+type directoryShowCmd struct{}
+
+// Run shows which directory is in force.
+func (directoryShowCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := r.DirectorySummary(ctx, account)
+	if err != nil {
+		return err
+	}
+	return s.print(d, showDirectory(d))
+}
+
+func showDirectory(d api.DirectorySummary) func(io.Writer) {
+	return func(w io.Writer) {
+		if d.Unchanged {
+			fmt.Fprintln(w, "Nothing has changed.")
+		}
+		fields(w, "Version", d.Version, "Imported", d.ImportedAt, "Users", d.Users, "With a personal license", d.Personal, "Spaces", d.Spaces)
+		if d.UnknownOwners > 0 {
+			fmt.Fprintf(w, "Warning: the owners of %d spaces are not among the users; such spaces take shared licenses.\n", d.UnknownOwners)
+		}
+	}
+}
+
+type conferenceUsageCmd struct {
+	periodFlags
+}
+
+// Run lists peaks per hour.
+func (c conferenceUsageCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := gather(s, "hours", r.ConferenceUsage(ctx, account, c.From.Time, c.To.Time))
+	if err != nil {
+		return err
+	}
+	return printList(s, all, "there was no use", "hour | license | tag | peak | licenses | peak at | meetings",
+		func(h api.HourUse) []any {
+			return []any{h.Hour, h.License, h.Tag, fmt.Sprintf("%d/6", h.PeakSixths), h.Licenses, h.PeakAt, h.Meetings}
+		})
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/tallystick/tallystick/api"
+)
+
+type licenseListCmd struct {
+	vaFlag
+}
+
+// Run lists what is bought, used, available and short, and says why where something is short.
+func (c licenseListCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := gather(s, "licenses", r.Licenses(ctx, account, c.VA))
+	if err != nil {
+		return err
+	}
+	err = printList(s, all, "there are no licenses yet; import an order with `tally order import FILE`", licenseColumns, licenseRow)
+	if err != nil || s.JSON {
+		return err
+	}
+	for _, l := range all {
+		if l.Shortage > 0 {
+			writeReasons(s.stdout, l)
+		}
+	}
+	return nil
+}
+
+type licenseShowCmd struct {
+	Tag string `arg:"" help:"License tag."`
+	vaFlag
+}
+
+// Run shows one license with all its reasons.
+func (c licenseShowCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := gather(s, "licenses", r.License(ctx, account, c.Tag, c.VA))
+	if err != nil {
+		return err
+	}
+	err = printList(s, all, "nobody holds or uses "+c.Tag, licenseColumns, licenseRow)
+	if err != nil || s.JSON {
+		return err
+	}
+	for _, l := range all {
+		writeReasons(s.stdout, l)
+	}
+	return nil
+}
+
+const licenseColumns = "license | tag | virtual account | bought | in use | lent | borrowed | available | short | status"
+
+func licenseRow(l api.License) []any {
+	return []any{l.License, l.Tag, l.VirtualAccount, l.Quantity, l.InUse, l.Lent, l.Borrowed, l.Available, l.Shortage, l.Status}
+}
+
+// writeReasons says why a license stands as it does.
+func writeReasons(w io.Writer, l api.License) {
+	if len(l.Why) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nWhy %s in %s:\n", cellText(l.License), cellText(l.VirtualAccount))
+	for _, why := range l.Why {
+		fmt.Fprintf(w, "  - %s\n", cellText(why.Text))
+	}
+	if l.More > 0 {
+		fmt.Fprintf(w, "  and %d more\n", l.More)
+	}
+}
+
+type licenseLotsCmd struct {
+	vaFlag
+}
+
+// Run lists lots.
+func (c licenseLotsCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := gather(s, "lots", r.Lots(ctx, account, c.VA))
+	if err != nil {
+		return err
+	}
+	return printList(s, all, "there are no lots yet; import an order with `tally order import FILE`", lotColumns, lotRow)
+}
+
+const lotColumns = "lot | order | tag | virtual account | quantity | type | start | end | subscription | status"
+
+func lotRow(l api.Lot) []any {
+	return []any{l.ID, l.Order, l.Tag, l.VirtualAccount, l.Quantity, l.Type, l.Start, l.End, l.Subscription, l.Status}
+}
+
+type licenseTransferCmd struct {
+	Tag      string `arg:"" help:"License tag."`
+	Quantity int64  `arg:"" help:"How many."`
+	From     string `required:"" help:"Virtual account that gives." placeholder:"VA" env:"-"`
+	To       string `required:"" help:"Virtual account that gets." placeholder:"VA" env:"-"`
+	Lot      string `help:"Take from this lot only." placeholder:"LOT" env:"-"`
+}
+
+// Run moves licenses between two virtual accounts.
+func (c licenseTransferCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	done, err := r.Transfer(ctx, account, api.Transfer{Tag: c.Tag, Quantity: c.Quantity, From: c.From, To: c.To, Lot: c.Lot})
+	if err != nil {
+		return err
+	}
+	return s.say(done, "moved %d %s from %s to %s", c.Quantity, c.Tag, done.From, done.To)
+}

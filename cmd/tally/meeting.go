@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/api"
+)
+
+type meetingListCmd struct {
+	periodFlags
+	Running bool `help:"Only meetings that run now." env:"-"`
+}
+
+// Run lists meetings with the licenses they took.
+func (c meetingListCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := gather(s, "meetings", r.Meetings(ctx, account, api.MeetingFilter{From: c.From.Time, To: c.To.Time, Running: c.Running}))
+	if err != nil {
+		return err
+	}
+	return printList(s, all, "there are no meetings", "id | name | started | duration | participants | license | charged to",
+		func(m api.Meeting) []any {
+			taken, user := takenBy(m)
+			return []any{m.ID, m.Name, m.StartedAt, duration(m), m.ParticipantsMax, taken, user}
+		})
+}
+
+// takenBy says what a meeting took at most, and who was charged.
+func takenBy(m api.Meeting) (taken, user string) {
+	var most api.Segment
+	for _, segment := range m.Segments {
+		if segment.Sixths > most.Sixths {
+			most = segment
+		}
+	}
+	if most.Sixths == 0 {
+		return "none", ""
+	}
+	return taking(most), most.User
+}
+
+// taking words what a segment takes.
+func taking(segment api.Segment) string {
+	if segment.Sixths == 6 {
+		return segment.Tag
+	}
+	return fmt.Sprintf("%d/6 %s", segment.Sixths, segment.Tag)
+}
+
+// duration words how long a meeting was.
+func duration(m api.Meeting) string {
+	if m.EndedAt == nil {
+		return "running"
+	}
+	return (time.Duration(m.DurationSeconds) * time.Second).String()
+}
+
+type meetingShowCmd struct {
+	ID string `arg:"" help:"Id of the meeting."`
+}
+
+// Run shows a meeting: what is known of it, its segments and its participants.
+func (c meetingShowCmd) Run(ctx context.Context, s *shell) error {
+	m, err := meeting(ctx, s, c.ID)
+	if err != nil {
+		return err
+	}
+	return s.print(m, func(w io.Writer) {
+		writeMeeting(w, m)
+		fmt.Fprintln(w)
+		t := newTable(w, "from | to | license | charged to | rule")
+		for _, segment := range m.Segments {
+			t.row(segment.From, segment.To, taking(segment), segment.User, segment.Rule)
+		}
+		t.end()
+		fmt.Fprintln(w)
+		t = newTable(w, "participant | from | to")
+		for _, p := range m.Participants {
+			t.row(p.Name, p.From, p.To)
+		}
+		t.end()
+	})
+}
+
+type meetingWhyCmd struct {
+	ID string `arg:"" help:"Id of the meeting."`
+}
+
+// Run says why a meeting took the licenses it took, segment by segment.
+func (c meetingWhyCmd) Run(ctx context.Context, s *shell) error {
+	m, err := meeting(ctx, s, c.ID)
+	if err != nil {
+		return err
+	}
+	return s.print(m, func(w io.Writer) {
+		writeMeeting(w, m)
+		for _, segment := range m.Segments {
+			user := ""
+			if segment.User != "" {
+				user = ", charged to " + cellText(segment.User)
+			}
+			fmt.Fprintf(w, "\n%s to %s: %s%s (rule %s)\n", cellText(segment.From), cellText(segment.To), taking(segment), user, segment.Rule)
+			writeWhy(w, segment.Why, segment.More)
+		}
+		if len(m.Segments) == 0 {
+			fmt.Fprintln(w, "\nno license was taken")
+			writeWhy(w, m.Why, m.More)
+		}
+		var doubts []string
+		if m.Incomplete {
+			doubts = append(doubts, "records are known to be missing")
+		}
+		if m.Estimated {
+			doubts = append(doubts, "its end is an estimate")
+		}
+		if m.Conflicts > 0 {
+			doubts = append(doubts, fmt.Sprintf("%d records contradict stored ones", m.Conflicts))
+		}
+		if len(doubts) > 0 {
+			fmt.Fprintf(w, "\nNot certain: %s.\n", strings.Join(doubts, "; "))
+		}
+	})
+}
+
+func meeting(ctx context.Context, s *shell, id string) (api.Meeting, error) {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return api.Meeting{}, err
+	}
+	return r.Meeting(ctx, account, id)
+}
+
+func writeMeeting(w io.Writer, m api.Meeting) {
+	fields(w, "Meeting", m.ID, "Name", m.Name, "Space", m.Space, "Type", m.CallType, "Started", m.StartedAt, "Ended", m.EndedAt, "Duration", duration(m),
+		"Participants at most", m.ParticipantsMax, "Policy", m.Policy, "Directory version", m.DirectoryVersion)
+}
+
+func writeWhy(w io.Writer, why []api.Reason, more int) {
+	for _, reason := range why {
+		fmt.Fprintf(w, "  - %s\n", cellText(reason.Text))
+	}
+	if more > 0 {
+		fmt.Fprintf(w, "  and %d more\n", more)
+	}
+}

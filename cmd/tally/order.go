@@ -1,0 +1,165 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/tallystick/tallystick/api"
+	"github.com/tallystick/tallystick/internal/license"
+)
+
+type orderImportCmd struct {
+	Files []string `arg:"" name:"file" help:"Order files, JSON or CSV; - reads standard input."`
+}
+
+// orderOutcome is what became of one order of a file.
+type orderOutcome struct {
+	File    string `json:"file"`
+	Order   string `json:"order,omitempty"`
+	Account string `json:"account,omitempty"`
+	ID      string `json:"id,omitempty"`
+	Outcome string `json:"outcome"` // imported, unchanged or refused
+	Lots    int    `json:"lots,omitempty"`
+	Code    string `json:"code,omitempty"`
+	Error   string `json:"error,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Run imports every order of every file, whatever becomes of the others, and returns the first refusal.
+func (c orderImportCmd) Run(ctx context.Context, s *shell) error {
+	r, err := s.connect()
+	if err != nil {
+		return err
+	}
+	var outcomes []orderOutcome
+	var first error
+	note := func(o orderOutcome, err error) {
+		if err != nil {
+			o.Outcome = "refused"
+			o.Code, o.Error, o.Hint = refusal(err)
+			first = cmp.Or(first, err)
+		}
+		outcomes = append(outcomes, o)
+	}
+	for i, file := range c.Files {
+		if len(c.Files) > 1 {
+			s.progress("%d of %d files …", i, len(c.Files))
+		}
+		orders, err := readOrders(s.stdin, file)
+		if err != nil {
+			note(orderOutcome{File: file}, err)
+		}
+		for _, order := range orders {
+			o, err := importOrder(ctx, r, order)
+			o.File = file
+			note(o, err)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+	}
+	s.progressEnd()
+	err = printList(s, outcomes, "", "file | order | account | outcome | lots | reason",
+		func(o orderOutcome) []any { return []any{o.File, o.Order, o.Account, o.Outcome, o.Lots, o.Error} })
+	return cmp.Or(first, err)
+}
+
+func readOrders(stdin io.Reader, file string) ([]license.Order, error) {
+	in := stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, usage("check the name of the file", "the order file cannot be read: %v", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	doc, err := io.ReadAll(io.LimitReader(in, license.MaxOrderBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	if len(doc) > license.MaxOrderBytes {
+		return nil, license.Refuse(license.KindTooLarge, "too-large", "split it", "the order file %s is larger than %d bytes", file, license.MaxOrderBytes)
+	}
+	return license.ParseOrders(doc)
+}
+
+// importOrder imports one order into the account that it names.
+func importOrder(ctx context.Context, r *remote, order license.Order) (orderOutcome, error) {
+	o := orderOutcome{Order: order.Number, Account: order.Account, Outcome: "imported"}
+	if order.Account == "" {
+		return o, usage("every order names its account", "order %s names no account", order.Number)
+	}
+	doc, err := json.Marshal(order)
+	if err != nil {
+		return o, fmt.Errorf("write order %s: %w", order.Number, err)
+	}
+	stored, err := r.ImportOrders(ctx, order.Account, doc)
+	if err != nil {
+		return o, err
+	}
+	for _, order := range stored {
+		o.ID, o.Lots = order.ID, len(order.Lots)
+		if order.Repeated {
+			o.Outcome = "unchanged"
+		}
+	}
+	return o, nil
+}
+
+// refusal takes an error apart for a document.
+func refusal(err error) (code, message, hint string) {
+	if p, ok := errors.AsType[*api.Problem](err); ok {
+		return p.Code, p.Detail, p.Hint
+	}
+	if e := license.AsError(err); e != nil {
+		return e.Code, e.Message, e.Hint
+	}
+	return "failed", err.Error(), ""
+}
+
+type orderListCmd struct{}
+
+// Run lists orders.
+func (orderListCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := gather(s, "orders", r.Orders(ctx, account))
+	if err != nil {
+		return err
+	}
+	return printList(s, all, "there is no order yet; import one with `tally order import FILE`", "order | id | received | lots",
+		func(o api.Order) []any { return []any{o.Order, o.ID, o.ReceivedAt, len(o.Lots)} })
+}
+
+type orderShowCmd struct {
+	Order string `arg:"" help:"Number or id of the order."`
+}
+
+// Run shows an order with its lots.
+func (c orderShowCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	o, err := r.Order(ctx, account, c.Order)
+	if err != nil {
+		return err
+	}
+	return s.print(o, func(w io.Writer) {
+		fields(w, "Order", o.Order, "Id", o.ID, "Received", o.ReceivedAt, "By", o.ReceivedBy)
+		fmt.Fprintln(w)
+		t := newTable(w, lotColumns)
+		for _, lot := range o.Lots {
+			t.row(lotRow(lot)...)
+		}
+		t.end()
+	})
+}

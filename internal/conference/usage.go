@@ -1,0 +1,232 @@
+package conference
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/meeting"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/db"
+)
+
+// HourUsage is the highest use of one license in one hour.
+type HourUsage struct {
+	Hour     time.Time `json:"hour"` // its beginning, UTC
+	Tag      string    `json:"tag"`
+	Sixths   int64     `json:"sixths"`   // the peak, exactly
+	Licenses int64     `json:"licenses"` // whole licenses that cover it
+	PeakAt   time.Time `json:"peakAt"`   // the first moment of the peak
+	Meetings int64     `json:"meetings"` // that took the license in this hour
+}
+
+const (
+	maxUsage     = 200_000 // rows of one answer
+	hoursAtOnce  = 24 * 7  // computed in one transaction
+	meetingsKind = "meetings"
+)
+
+// Usage returns the use per hour and license of an account, for the hours that begin in [from, to) and have begun by now.
+// Hours without use are left out. Errors: a license.Error of kind too large when that is more than 200,000 rows.
+func (e *Engine) Usage(ctx context.Context, account string, from, to time.Time) ([]HourUsage, error) {
+	if err := e.refresh(ctx, account, from, to); err != nil {
+		return nil, err
+	}
+	out := []HourUsage{}
+	err := e.store.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.UsageHours(ctx, db.UsageHoursParams{AccountID: account, FromAt: store.Ms(from), ToAt: store.Ms(to), Page: maxUsage + 1})
+		if err != nil {
+			return err
+		}
+		if len(rows) > maxUsage {
+			return license.Refuse(license.KindTooLarge, "usage-too-long", "ask for a shorter period", "the usage asked for has more than %d rows", maxUsage)
+		}
+		out = make([]HourUsage, len(rows))
+		for i, r := range rows {
+			out[i] = HourUsage{Hour: store.At(r.HourAt), Tag: r.Tag, Sixths: r.Peak, Licenses: meeting.Sixths(r.Peak).Licenses(),
+				PeakAt: store.At(r.PeakAt), Meetings: r.Meetings}
+		}
+		return nil
+	})
+	return out, outcome("read usage", err)
+}
+
+// refresh computes the stale hours that begin in [from, to), up to the hour that runs.
+func (e *Engine) refresh(ctx context.Context, account string, from, to time.Time) error {
+	if err := e.sync(ctx, account); err != nil {
+		return err
+	}
+	if err := e.sweep(ctx, account); err != nil {
+		return outcome("mark hours", err)
+	}
+	lo, end := store.Ms(from), min(store.Ms(to), store.Ms(e.now())+1)
+	for {
+		var stale []db.StaleHoursRow
+		err := e.store.View(ctx, func(tx *store.Tx) (err error) {
+			stale, err = tx.StaleHours(ctx, db.StaleHoursParams{AccountID: account, FromAt: lo, ToAt: end, Page: 1})
+			return err
+		})
+		if err != nil || len(stale) == 0 {
+			return outcome("find stale hours", err)
+		}
+		lo = stale[0].HourAt
+		hi := min(end, lo+hoursAtOnce*hour)
+		err = e.store.Update(ctx, "count usage", func(tx *store.Tx) error { return count(ctx, tx, account, lo, hi) })
+		if err != nil {
+			return outcome("count usage", err)
+		}
+		lo = hi
+	}
+}
+
+// sweep marks the hours that have begun since the last time for meetings that run on.
+func (e *Engine) sweep(ctx context.Context, account string) error {
+	now := store.Ms(e.now())
+	current := now - now%hour
+	var conf db.Conference
+	err := e.store.View(ctx, func(tx *store.Tx) (err error) {
+		conf, err = tx.Conference(ctx, account)
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) || err == nil && conf.SweptAt >= current {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return e.store.Update(ctx, "mark hours", func(tx *store.Tx) error {
+		running, err := tx.RunningFrom(ctx, db.RunningFromParams{AccountID: account, Far: far, FromAt: current - maxHours*hour})
+		if err != nil {
+			return err
+		}
+		hours := hourMarks{}
+		for _, r := range running {
+			hours.span(r.Tag, max(r.FromAt, conf.SweptAt), far, now)
+		}
+		if err := tx.MarkHours(ctx, hours.rows(account, store.Ms(tx.Now()))); err != nil {
+			return err
+		}
+		return tx.SetSwept(ctx, db.SetSweptParams{SweptAt: current, AccountID: account})
+	})
+}
+
+// count computes the stale hours of [lo, hi). They are taken first, under their locks: what is written of segments later
+// makes them stale again.
+func count(ctx context.Context, tx *store.Tx, account string, lo, hi int64) error {
+	stale, err := tx.TakeStale(ctx, db.TakeStaleParams{AccountID: account, FromAt: lo, ToAt: hi})
+	if err != nil || len(stale) == 0 {
+		return err
+	}
+	slices.SortFunc(stale, func(a, b db.TakeStaleRow) int {
+		return cmp.Or(cmp.Compare(a.HourAt, b.HourAt), cmp.Compare(a.Tag, b.Tag))
+	})
+	lo, hi = stale[0].HourAt, stale[len(stale)-1].HourAt+hour
+	uses := map[hourMark]*hourUse{}
+	for _, s := range stale {
+		uses[hourMark{s.Tag, s.HourAt}] = &hourUse{}
+	}
+	short, err := tx.ShortSegments(ctx, db.ShortSegmentsParams{AccountID: account, FromAt: lo, UptoAt: hi + day, ToAt: hi})
+	if err != nil {
+		return fmt.Errorf("read segments: %w", err)
+	}
+	for _, s := range short {
+		spread(uses, s.Tag, s.MeetingID, s.FromAt, s.ToAt, s.Sixths, lo, hi)
+	}
+	lasting, err := tx.LastingSegments(ctx, db.LastingSegmentsParams{AccountID: account, FromAt: lo, ToAt: hi})
+	if err != nil {
+		return fmt.Errorf("read lasting segments: %w", err)
+	}
+	for _, s := range lasting {
+		spread(uses, s.Tag, s.MeetingID, s.FromAt, min(s.ToAt, s.FromAt-s.FromAt%hour+maxHours*hour), s.Sixths, lo, hi)
+	}
+	rows := make([]db.UsageHour, 0, len(stale))
+	for _, s := range stale {
+		u := uses[hourMark{s.Tag, s.HourAt}]
+		peak, at := meeting.Peak(u.charges, store.At(s.HourAt), store.At(s.HourAt+hour))
+		slices.Sort(u.meetings)
+		rows = append(rows, db.UsageHour{AccountID: account, Tag: s.Tag, HourAt: s.HourAt, Peak: int64(peak), PeakAt: store.Ms(at),
+			Meetings: int64(len(slices.Compact(u.meetings))), ChangedAt: store.Ms(tx.Now())})
+	}
+	return tx.PutHours(ctx, rows)
+}
+
+// hourUse is what overlaps one hour.
+type hourUse struct {
+	charges  []meeting.Charge
+	meetings []string
+}
+
+// spread adds a segment to the hours of [lo, hi) that it overlaps.
+func spread(uses map[hourMark]*hourUse, tag, id string, from, to, sixths, lo, hi int64) {
+	for at := max(from-from%hour, lo); at < min(to, hi); at += hour {
+		if u := uses[hourMark{tag, at}]; u != nil {
+			u.charges = append(u.charges, meeting.Charge{From: store.At(from), To: store.At(to), Sixths: meeting.Sixths(sixths)})
+			u.meetings = append(u.meetings, id)
+		}
+	}
+}
+
+// maxReport is how many rows a report has at most.
+const maxReport = 200_000
+
+// Report makes a table for [from, to). Of the kind "meetings" it has a row per segment of the meetings that started then.
+// Errors: a license.Error of kind not found for another kind, too large above 200,000 rows.
+func (e *Engine) Report(ctx context.Context, account, kind string, from, to time.Time) (license.Report, error) {
+	if kind != meetingsKind {
+		return license.Report{}, license.NotFound("report", kind)
+	}
+	if err := e.sync(ctx, account); err != nil {
+		return license.Report{}, err
+	}
+	out := license.Report{Kind: kind, Columns: []string{"meeting", "name", "space", "startedAt", "endedAt", "participantsMax", "from", "to",
+		"license", "tag", "sixths", "user", "rule", "why"}}
+	err := e.store.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.MeetingRows(ctx, db.MeetingRowsParams{AccountID: account, FromAt: max(store.Ms(from), 1), ToAt: store.Ms(to), Page: maxReport + 1})
+		if err != nil {
+			return err
+		}
+		if len(rows) > maxReport {
+			return license.Refuse(license.KindTooLarge, "report-too-long", "ask for a shorter period", "the report has more than %d rows", maxReport)
+		}
+		sentences := map[string]string{}
+		for _, r := range rows {
+			why, known := sentences[r.Facts]
+			if !known {
+				facts, err := decodeFacts(r.Facts)
+				if err != nil {
+					return err
+				}
+				for i, f := range facts {
+					if i > 0 {
+						why += " "
+					}
+					why += f.Text
+				}
+				sentences[r.Facts] = why
+			}
+			out.Rows = append(out.Rows, []any{r.MeetingID, r.Name, orNil(r.Space), store.At(r.StartedAt), timeOrNil(r.EndedAt), r.ParticipantsMax,
+				store.At(r.FromAt), timeOrNil(r.ToAt), r.License, r.Tag, r.Sixths, orNil(r.UserJid), r.Rule, why})
+		}
+		return nil
+	})
+	return out, outcome("make report", err)
+}
+
+func orNil(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func timeOrNil(ms int64) any {
+	if at := ended(ms); at != nil {
+		return *at
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/tallystick/tallystick/internal/cdr"
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/wire"
+)
+
+// gate hands one envelope of a product to the authority and brings the answer back. A refusal may be an envelope too: the
+// status is for people and proxies, the product reads what is signed.
+func (s *server) gate(w http.ResponseWriter, r *http.Request) {
+	body, err := readBody(r, wire.MaxMessage)
+	var envelope []byte
+	if err == nil {
+		envelope, err = s.Authority.Machine(r.Context(), r.PathValue("verb"), body)
+	}
+	status := http.StatusOK
+	if err != nil {
+		p := s.problemOf(r.Context(), w.Header().Get(requestHeader), err)
+		if envelope == nil {
+			writeProblem(w, p)
+			return
+		}
+		status = p.Status
+	}
+	h := w.Header()
+	h["Content-Type"] = []string{"application/jose"}
+	h["Content-Length"] = []string{strconv.Itoa(len(envelope))}
+	h["Cache-Control"] = []string{"no-store"}
+	w.WriteHeader(status)
+	_, _ = w.Write(envelope) // the product asks again when it did not get it
+}
+
+// receive takes the call-detail records that a call bridge posts. Only 200 means that they are stored; a call bridge looks
+// at nothing but the status, and the text is for people. The type of the body is not looked at, as call bridges differ in it.
+func (s *server) receive(w http.ResponseWriter, r *http.Request) {
+	body, err := readBody(r, cdr.MaxBody)
+	if err == nil {
+		_, err = s.Conference.Receive(r.Context(), r.PathValue("receiver"), body)
+	}
+	if err == nil {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	p := s.problemOf(r.Context(), w.Header().Get(requestHeader), err)
+	if seconds := retryAfter(p.Status); seconds > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	}
+	http.Error(w, p.Detail+"\n"+p.Hint, p.Status)
+}
+
+// firstRead is how much room a body gets before it has come: a claimed length alone costs no more than this.
+const firstRead = 16 << 10
+
+// readBody reads a body of at most limit bytes, which belongs to the caller.
+func readBody(r *http.Request, limit int64) ([]byte, error) {
+	if err := bounded(r, limit); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	// ReadFrom wants room for one read more when the end is reached.
+	b.Grow(int(min(max(r.ContentLength, 0), firstRead)) + bytes.MinRead)
+	_, err := b.ReadFrom(io.LimitReader(r.Body, limit+1))
+	switch {
+	case int64(b.Len()) > limit:
+		return nil, tooLarge(limit)
+	case err != nil:
+		return nil, &license.Error{Kind: license.KindInvalid, Code: "cut-off", Message: "the body did not arrive whole", Hint: "send it again", Err: err}
+	}
+	return b.Bytes(), nil
+}
+
+// bounded refuses a body that says that it is too long, and every encoding: what is small on the way may be large here.
+func bounded(r *http.Request, limit int64) error {
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return newProblem(http.StatusUnsupportedMediaType, "content-encoding", "send the body as it is", "bodies with Content-Encoding are not taken")
+	}
+	if r.ContentLength > limit {
+		return tooLarge(limit)
+	}
+	return nil
+}
+
+func tooLarge(limit int64) error {
+	return license.Refuse(license.KindTooLarge, "too-large", "send less at once", "the body is larger than %d bytes", limit)
+}
+
+// live says that the process answers.
+func live(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok\n") }
+
+// ready says that the database answers too.
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	if err := s.Authority.Ready(r.Context()); err != nil {
+		if !errors.Is(err, r.Context().Err()) {
+			s.Log.WarnContext(r.Context(), "not ready", "error", err)
+		}
+		say(w, http.StatusServiceUnavailable, "the database does not answer\n")
+		return
+	}
+	say(w, http.StatusOK, "ok\n")
+}
+
+func say(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text) // the caller may be gone
+}
+
+// root serves the root certificate, which is no secret; what makes it trusted is that its fingerprint was learned elsewhere.
+func (s *server) root(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/x-pem-file")
+	_, _ = w.Write(s.Authority.Keys().RootPEM()) // the caller may be gone
+}
+
+func (s *server) serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(s.openAPI) // the caller may be gone
+}

@@ -1,0 +1,159 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/license"
+)
+
+// class says who may call a route.
+type class string
+
+const (
+	public   class = "public"   // anybody; the console has a sign-in of its own
+	machine  class = "machine"  // a product; the signature of its envelope is the check
+	receiver class = "receiver" // a call bridge; the secret name in the address is the check
+	keyed    class = "key"      // an API key whose role has the route's action
+)
+
+// route is one row of the table of all that this server serves.
+type route struct {
+	method, path string
+	class        class
+	action       access.Action // of keyed routes; on which account, the verb checks
+	serve        func(*server, route)
+}
+
+const (
+	machineRoute  = "POST /machine/v1/{verb}"
+	receiverRoute = "POST /cdr/{receiver}"
+
+	accounts = "/api/v1/accounts"
+	account  = accounts + "/{account}"
+	va       = account + "/virtual-accounts/{virtualAccount}"
+)
+
+// routes is the table. An address that is not in it does not exist.
+func (s *server) routes() []route {
+	return []route{
+		{"GET", "/livez", public, "", plain(live)},
+		{"GET", "/readyz", public, "", plain(s.ready)},
+		{"GET", "/root.pem", public, "", plain(s.root)},
+		{"POST", "/machine/v1/{verb}", machine, "", plain(s.gate)},
+		{"POST", "/cdr/{receiver}", receiver, "", plain(s.receive)},
+		{"", "/", public, "", plain(s.Console.ServeHTTP)},
+
+		{"GET", "/api/v1/openapi.json", keyed, access.See, plain(s.serveOpenAPI)},
+
+		{"POST", accounts, keyed, access.Run, rest("create-account", "Create an account", s.createAccount, created)},
+		{"GET", accounts, keyed, access.See, rest("list-accounts", "List the accounts that the key sees", s.listAccounts)},
+		{"GET", account, keyed, access.See, rest("get-account", "Find an account", s.showAccount)},
+
+		{"POST", account + "/virtual-accounts", keyed, access.Manage, rest("create-virtual-account", "Create a virtual account", s.createVA, created)},
+		{"GET", account + "/virtual-accounts", keyed, access.See, rest("list-virtual-accounts", "List the virtual accounts", s.listVAs)},
+		{"GET", va, keyed, access.See, rest("get-virtual-account", "Find a virtual account", s.showVA)},
+		{"PATCH", va, keyed, access.Manage, rest("change-virtual-account", "Rename a virtual account or make it the default one", s.changeVA)},
+		{"DELETE", va, keyed, access.Manage, rest("delete-virtual-account", "Delete an empty virtual account", s.deleteVA)},
+
+		{"POST", va + "/tokens", keyed, access.Manage, rest("create-token", "Create a registration token", s.createToken, created)},
+		{"GET", va + "/tokens", keyed, access.See, rest("list-virtual-account-tokens", "List the registration tokens of a virtual account", s.listVATokens)},
+		{"GET", va + "/tokens/{token}", keyed, access.See, rest("get-virtual-account-token", "Find a registration token of a virtual account", s.showVAToken)},
+		{"POST", va + "/tokens/{token}/revoke", keyed, access.Manage, rest("revoke-virtual-account-token", "Stop new registrations with a token of a virtual account", s.revokeVAToken)},
+		{"DELETE", va + "/tokens/{token}", keyed, access.Manage, rest("remove-virtual-account-token", "Remove a registration token of a virtual account", s.removeVAToken)},
+		{"GET", account + "/tokens", keyed, access.See, rest("list-tokens", "List the registration tokens", s.listTokens)},
+		{"GET", account + "/tokens/{token}", keyed, access.See, rest("get-token", "Find a registration token", s.showToken)},
+		{"POST", account + "/tokens/{token}/revoke", keyed, access.Manage, rest("revoke-token", "Stop new registrations with a token", s.revokeToken)},
+		{"DELETE", account + "/tokens/{token}", keyed, access.Manage, rest("remove-token", "Remove a registration token", s.removeToken)},
+
+		{"POST", account + "/orders", keyed, access.Manage, rest("import-orders", "Import the orders of a file", s.importOrders, s.orderBody)},
+		{"GET", account + "/orders", keyed, access.See, rest("list-orders", "List the orders", s.listOrders)},
+		{"GET", account + "/orders/{order}", keyed, access.See, rest("get-order", "Find an order", s.showOrder)},
+		{"GET", account + "/licenses", keyed, access.See, rest("list-licenses", "List stock and use with their reasons", s.listLicenses)},
+		{"GET", account + "/licenses/{tag}", keyed, access.See, rest("get-license", "List stock and use of one tag", s.showLicense)},
+		{"GET", account + "/lots", keyed, access.See, rest("list-lots", "List what the virtual accounts hold, lot by lot", s.listLots)},
+		{"POST", account + "/transfers", keyed, access.Manage, rest("transfer", "Transfer licenses between virtual accounts", s.transfer)},
+
+		{"GET", account + "/instances", keyed, access.See, rest("list-instances", "List the product instances", s.listInstances)},
+		{"GET", account + "/instances/{instance}", keyed, access.See, rest("get-instance", "Find a product instance", s.showInstance)},
+		{"DELETE", account + "/instances/{instance}", keyed, access.Manage, rest("remove-instance", "Remove a product instance", s.removeInstance)},
+		{"POST", account + "/instances/{instance}/move", keyed, access.Manage, rest("move-instance", "Move a product instance to another virtual account", s.moveInstance)},
+
+		{"GET", account + "/events", keyed, access.See, rest("list-events", "List the events, the oldest first", s.listEvents)},
+		{"GET", account + "/events/verification", keyed, access.See, rest("verify-events", "Check the event chain and the books", s.verifyEvents)},
+		{"GET", account + "/reports/{kind}", keyed, access.See, rest("report", "Make a report", s.report, s.reportAnswer)},
+
+		{"PUT", account + "/conference", keyed, access.Manage, rest("enable-conference", "Put the conference engine to work", s.enableConference)},
+		{"POST", account + "/conference/bridges", keyed, access.Manage, rest("create-bridge", "Create a receiver for a call bridge", s.createBridge, created)},
+		{"GET", account + "/conference/bridges", keyed, access.See, rest("list-bridges", "List the receivers", s.listBridges)},
+		{"GET", account + "/conference/meetings", keyed, access.See, rest("list-meetings", "List the meetings, the newest first", s.listMeetings)},
+		{"GET", account + "/conference/meetings/{meeting}", keyed, access.See, rest("get-meeting", "Find a meeting, with its participants", s.showMeeting)},
+		{"GET", account + "/conference/usage", keyed, access.See, rest("list-conference-usage", "List the highest use per hour and license", s.listUsage)},
+		{"PUT", account + "/conference/directory", keyed, access.Manage, rest("import-directory", "Replace the directory", s.importDirectory, s.directoryBody)},
+		{"GET", account + "/conference/directory", keyed, access.See, rest("get-directory", "Say which directory is in force", s.showDirectory)},
+	}
+}
+
+// plain serves a route by a handler that huma does not know.
+func plain(h http.HandlerFunc) func(*server, route) {
+	return func(s *server, r route) {
+		if r.class == keyed {
+			h = s.withKey(r.action, h)
+		}
+		s.mux.HandleFunc(strings.TrimSpace(r.method+" "+r.path), h)
+	}
+}
+
+func (s *server) withKey(action access.Action, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := s.admit(r, action); err != nil {
+			writeProblem(w, s.problemOf(r.Context(), w.Header().Get(requestHeader), err))
+			return
+		}
+		h(w, r)
+	}
+}
+
+// closeTrees answers what the table does not have: the trees of programs get problem documents and do not fall through to
+// the console.
+func (s *server) closeTrees() {
+	s.mux.HandleFunc("/api/", s.withKey(access.See, s.missing))
+	s.mux.HandleFunc("/machine/", s.missing)
+	s.mux.HandleFunc("/cdr/", func(w http.ResponseWriter, r *http.Request) {
+		if len(s.allowed(w, r)) > 0 {
+			http.Error(w, "call-detail records are posted", http.StatusMethodNotAllowed)
+			return
+		}
+		http.Error(w, "there is no such receiver", http.StatusNotFound)
+	})
+}
+
+// missing says that there is no such address, or none for the method.
+func (s *server) missing(w http.ResponseWriter, r *http.Request) {
+	if methods := s.allowed(w, r); len(methods) > 0 {
+		writeProblem(w, newProblem(http.StatusMethodNotAllowed, "method", "use "+strings.Join(methods, " or "), "%s is not possible here", r.Method))
+		return
+	}
+	writeProblem(w, s.problemOf(r.Context(), "", license.Refuse(license.KindNotFound, "no-such-address", "/api/v1/openapi.json lists what there is", "there is nothing at this address")))
+}
+
+// allowed finds the methods that an address has, and says them in the answer's header.
+func (s *server) allowed(w http.ResponseWriter, r *http.Request) []string {
+	var methods []string
+	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		probe := r.Clone(r.Context())
+		probe.Method = m
+		if _, pattern := s.mux.Handler(probe); strings.HasPrefix(pattern, m+" ") {
+			methods = append(methods, m)
+		}
+	}
+	if methods != nil {
+		w.Header().Set("Allow", strings.Join(methods, ", "))
+	}
+	return methods
+}
+
+func missingPage(w http.ResponseWriter, _ *http.Request) {
+	writeProblem(w, newProblem(http.StatusNotFound, "no-such-address", "the REST resources are under /api/v1", "there is nothing at this address"))
+}
