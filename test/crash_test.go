@@ -105,6 +105,7 @@ func newCrash(t *testing.T, database string) *crash {
 	}
 	c.tally(t, env, "order", "import", order)
 	c.token = c.tally(t, env, "token", "create", "--json")["token"]
+	c.tally(t, env, "conference", "enable")
 	url := c.tally(t, env, "conference", "bridge", "add", "cluster", "--json")["url"]
 	c.receiver = url[strings.Index(url, "/cdr/"):]
 	certs, err := trust.ParseCertificatesPEM(c.get(t, s.URL+"/root.pem"))

@@ -155,6 +155,7 @@ func TestRecordedSamples(t *testing.T) {
 	}
 	d := newDesk(t, filepath.Join(t.TempDir(), "tally.db"))
 	d.json(tally(), "account", "create", "acme.example")
+	d.run(0, tally(), "conference", "enable")
 	url, _ := d.json(tally(), "conference", "bridge", "add", "cluster-1")["url"].(string)
 	for n := range 10 {
 		body, err := os.ReadFile(filepath.Join(dir, "mividas-2017", fmt.Sprintf("post-%02d.xml", n+1))) //nolint:gosec // the tester's folder

@@ -94,7 +94,10 @@ func (e *Engine) flushing(ctx context.Context) {
 				return
 			}
 			wait = 0
-			if err := e.flush(ctx); err != nil && ctx.Err() == nil {
+			whole, end := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+			err := e.flush(whole)
+			end()
+			if err != nil {
 				e.log.ErrorContext(ctx, "meetings are not written; it will be tried again", "error", err)
 				wait = 5 * time.Second
 			}

@@ -313,7 +313,6 @@ func (c *cluster) writeViews(ctx context.Context, tx *store.Tx, views []view) er
 // differing returns the segments to write, deletes those that are no more, and marks the hours of all that differ.
 func (c *cluster) differing(ctx context.Context, tx *store.Tx, v *view, hours hourMarks, now int64) ([]db.Segment, error) {
 	if v.entry.written == nil {
-		println("ERASE", v.entry.key)
 		if err := c.eraseSegments(ctx, tx, v.row.MeetingID, hours, now); err != nil {
 			return nil, err
 		}

@@ -7,7 +7,11 @@ import (
 // Drawings are made of these parts, in units of a box that is canvas wide. Coordinates are text because they end up in
 // attributes. The style sheet gives every class its color.
 
-const canvas = 960
+// The width of every drawing, and what it leaves free at its right.
+const (
+	canvas = 960
+	margin = 22
+)
 
 type box struct{ x, y, width, height, class, title string }
 

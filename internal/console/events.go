@@ -2,7 +2,10 @@ package console
 
 import (
 	"encoding/json"
-	"strings"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 
 	"github.com/tallystick/tallystick/internal/authority"
 )
@@ -16,15 +19,30 @@ func (c *console) events(v *visit) (sheet, error) {
 	return sheet{title: "Events", tab: "events", body: eventsBody(v, list, next)}, nil
 }
 
-// detail is the data of an event as text; short enough to read in a list.
-func detail(data json.RawMessage) string {
-	const longest = 400
-	text := string(data)
-	if text == "null" {
-		return ""
+// pair is one value of an event's data, by name.
+type pair struct{ name, value string }
+
+// pairs writes the data of an event for reading; lists are counted, the whole is in the event itself.
+func pairs(data json.RawMessage) []pair {
+	var values map[string]any
+	if json.Unmarshal(data, &values) != nil {
+		return nil
 	}
-	if len(text) > longest {
-		return strings.ToValidUTF8(text[:longest], "") + "…"
+	var out []pair
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch value := values[name].(type) {
+		case nil:
+		case []any:
+			out = append(out, pair{name, counted(int64(len(value)), "entry", "entries")})
+		case map[string]any:
+			out = append(out, pair{name, counted(int64(len(value)), "value", "values")})
+		case float64:
+			out = append(out, pair{name, strconv.FormatFloat(value, 'f', -1, 64)})
+		default:
+			if text := fmt.Sprint(value); text != "" {
+				out = append(out, pair{name, text})
+			}
+		}
 	}
-	return text
+	return out
 }

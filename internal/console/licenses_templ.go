@@ -163,7 +163,7 @@ func licensesBody(v *visit, s summary, list []pools) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "</div><table class=\"licenses\"><caption class=\"unseen\">Licenses of the virtual account ")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "</div><table class=\"licenses stack\"><caption class=\"unseen\">Licenses of the virtual account ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

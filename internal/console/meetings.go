@@ -3,12 +3,16 @@ package console
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/conference"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/meeting"
 )
+
+// maxWords is how many changes of the reason a list shows.
+const maxWords = 3
 
 // maxRunning is how many running meetings are shown or counted.
 const maxRunning = 200
@@ -90,40 +94,62 @@ func takesOf(m conference.Meeting) []take {
 	return out
 }
 
-// ruleWord says a rule of the policy in short.
-func ruleWord(rule string) string {
-	switch rule {
-	case meeting.RuleOwner:
-		return "the owner's license"
-	case meeting.RuleShared:
-		return "nobody's license applies"
-	case meeting.RuleGateway:
-		return "a gateway call"
-	case meeting.RulePointToPoint:
+// reasonWord says a fact that decides on a license in a few words; others only add to one of these.
+func reasonWord(code string) string {
+	switch code {
+	case meeting.OwnerPersonal:
+		return "the owner holds a license"
+	case meeting.NoSpace:
+		return "no permanent space"
+	case meeting.SpaceUnknown:
+		return "space not in the directory"
+	case meeting.SpaceWithoutOwner:
+		return "space without an owner"
+	case meeting.OwnerUnknown:
+		return "owner not in the directory"
+	case meeting.OwnerWithoutLicense:
+		return "the owner holds no license"
+	case meeting.GatewayCall:
+		return "gateway call"
+	case meeting.LyncCall:
+		return "Lync call"
+	case meeting.PointToPoint:
 		return "point to point"
-	}
-	return rule
-}
-
-// reasonOf is the reason of a meeting in a few words.
-func reasonOf(m conference.Meeting) string {
-	if len(m.Segments) == 0 {
+	case meeting.MoreThanTwo:
+		return "more than two people"
+	case meeting.NotAdHoc:
+		return "neither space nor ad hoc"
+	case meeting.TypeNotKnown:
+		return "type not known"
+	case meeting.NobodyJoined, meeting.NobodyYet:
 		return "nobody joined"
 	}
-	words := ""
-	for i, s := range m.Segments {
-		if i > 0 && s.Rule == m.Segments[i-1].Rule {
-			continue
-		}
-		if words != "" {
-			words += ", then "
-		}
-		words += ruleWord(s.Rule)
-		if i == 4 {
-			return words + ", …"
+	return ""
+}
+
+// reasonOf is the reason of a meeting in a few words: of every segment the last fact that has any.
+func reasonOf(m conference.Meeting) string {
+	var words []string
+	say := func(facts []conference.Fact) {
+		for _, f := range slices.Backward(facts) {
+			if word := reasonWord(f.Code); word != "" {
+				if len(words) == 0 || words[len(words)-1] != word {
+					words = append(words, word)
+				}
+				return
+			}
 		}
 	}
-	return words
+	for _, s := range m.Segments {
+		say(s.Why)
+	}
+	if len(m.Segments) == 0 {
+		say(m.Why)
+	}
+	if len(words) > maxWords {
+		words = append(words[:maxWords], "…")
+	}
+	return strings.Join(words, ", then ")
 }
 
 // amount writes sixths with the license that they are of.
@@ -147,7 +173,7 @@ const maxStays = 24
 // timeline draws a meeting: the licenses it takes above, who takes part below.
 func timeline(m conference.Meeting, now time.Time) drawing {
 	const left, top, barHeight, rowHeight = 150, 8, 30, 18
-	over := span{from: m.StartedAt, to: endOf(m.EndedAt, now), left: left, right: canvas - 12}
+	over := span{from: m.StartedAt, to: endOf(m.EndedAt, now), left: left, right: canvas - margin}
 	stays := m.Participants[:min(maxStays, len(m.Participants))]
 	bottom := float64(top + barHeight + 12 + rowHeight*len(stays))
 	d := drawing{height: decimal(bottom + 22), says: "Timeline of the licenses that the meeting took, and of its participants"}
@@ -162,7 +188,7 @@ func timeline(m conference.Meeting, now time.Time) drawing {
 		text := amount(s.License, meeting.Sixths(s.Sixths))
 		d.box(x, top, end-x-1, barHeight, class, text+", "+moment(m, s.From)+" to "+until(m, s.To))
 		if end-x > 90 {
-			d.label(x+9, top+barHeight/2+4, "onbar", "start", text)
+			d.label(x+9, top+barHeight/2+4, "on-"+s.License, "start", text)
 		}
 	}
 	for i, p := range stays {

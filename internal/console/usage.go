@@ -99,12 +99,12 @@ func tabulate(hours []conference.HourUsage) []hourRow {
 // peaks draws a bar for each hour with use, and a line at what is owned; what rises above the line has another color.
 func peaks(k kindUse, hours []conference.HourUsage, from, to time.Time) drawing {
 	const left, top, height = 40, 14, 170
-	over := span{from: from, to: to, left: left, right: canvas - 12}
+	over := span{from: from, to: to, left: left, right: canvas - margin}
 	full := ceiling(max(k.owned, k.peak.Licenses, 1))
 	y := func(licenses float64) float64 { return top + height*(1-licenses/float64(full)) }
 	d := drawing{height: decimal(top + height + 24), says: k.title + ": peak use per hour against the " + number(k.owned) + " that are owned"}
 	for _, n := range marks(full) {
-		d.line(left, y(float64(n)), canvas-12, y(float64(n)), "grid")
+		d.line(left, y(float64(n)), canvas-margin, y(float64(n)), "grid")
 		d.label(left-8, y(float64(n))+4, "", "end", number(n))
 	}
 	d.times(over, top+height)
@@ -119,14 +119,15 @@ func peaks(k kindUse, hours []conference.HourUsage, from, to time.Time) drawing 
 			d.box(x, y(used), slot-gap, y(inside)-y(used), "over", says)
 		}
 	}
-	d.line(left, y(float64(k.owned)), canvas-12, y(float64(k.owned)), "owned")
+	d.line(left, y(float64(k.owned)), canvas-margin, y(float64(k.owned)), "owned")
+	d.label(canvas-margin, y(float64(k.owned))-5, "owner", "end", number(k.owned)+" owned")
 	return d
 }
 
 // ceiling is the least round number that a scale up to n ends with.
 func ceiling(n int64) int64 {
 	for unit := int64(1); ; unit *= 10 {
-		for _, factor := range []int64{1, 2, 4, 5, 10} {
+		for _, factor := range []int64{1, 2, 3, 4, 5, 6, 8} {
 			if n <= factor*unit {
 				return factor * unit
 			}

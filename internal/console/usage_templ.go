@@ -201,7 +201,7 @@ func usageBody(v *visit, shown period, kinds []kindUse, hours []hourRow) templ.C
 			}
 		}
 		if len(hours) > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<section class=\"block\"><div class=\"title\"><h2>Hours with use</h2><span class=\"hint\">Where a peak is no whole number, the licenses that cover it follow the arrow.</span></div><div class=\"scroller\" role=\"region\" aria-label=\"Hours with use\" tabindex=\"0\"><table><caption class=\"unseen\">Peak use per hour, the newest first</caption> <thead><tr><th scope=\"col\">Hour (UTC)</th><th scope=\"col\" class=\"num\">Shared, peak</th><th scope=\"col\">at</th><th scope=\"col\" class=\"num\">Meetings</th><th scope=\"col\" class=\"num\">Personal, peak</th><th scope=\"col\">at</th><th scope=\"col\" class=\"num\">Meetings</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<section class=\"block\"><div class=\"title\"><h2>Hours with use</h2><span class=\"hint\">Where a peak is no whole number, the licenses that cover it follow the arrow.</span></div><div class=\"scroller\" role=\"region\" aria-label=\"Hours with use\" tabindex=\"0\"><table class=\"dense\"><caption class=\"unseen\">Peak use per hour, the newest first</caption> <thead><tr><th scope=\"col\">Hour (UTC)</th><th scope=\"col\" class=\"num\">Shared, peak</th><th scope=\"col\">at</th><th scope=\"col\" class=\"num\">Meetings</th><th scope=\"col\" class=\"num\">Personal, peak</th><th scope=\"col\">at</th><th scope=\"col\" class=\"num\">Meetings</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -35,15 +35,15 @@ func relative(t, now time.Time) string {
 	return roughly(-d) + " ago"
 }
 
-// roughly writes a length of time with one unit.
+// roughly writes a length of time rounded to one unit.
 func roughly(d time.Duration) string {
 	switch {
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < time.Hour-time.Minute/2:
+		return fmt.Sprintf("%d min", d.Round(time.Minute)/time.Minute)
 	case d < 2*day:
-		return fmt.Sprintf("%d h", d/time.Hour)
+		return fmt.Sprintf("%d h", d.Round(time.Hour)/time.Hour)
 	case d < 2*365*day:
-		return fmt.Sprintf("%d days", d/day)
+		return fmt.Sprintf("%d days", d.Round(day)/day)
 	}
 	return fmt.Sprintf("%d years", d/(365*day))
 }

@@ -10,6 +10,22 @@ import (
 
 // The statements of the call-record lane and of the projection of meetings, which write many rows at once.
 
+// maxValues is how many values one of these statements has at most: SQLite's driver finds the place of each numbered
+// parameter by a search through those before, so that very long statements cost more than several short ones.
+const maxValues = 128
+
+// insertSome is insertRows in statements of few values.
+func (tx *Tx) insertSome(ctx context.Context, head, tail string, width int, rows [][]any) error {
+	for len(rows) > 0 {
+		n := min(len(rows), max(1, maxValues/width))
+		if err := tx.insertRows(ctx, head, tail, width, rows[:n]); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
 // InsertPosts appends to the journal of call-record posts.
 func (tx *Tx) InsertPosts(ctx context.Context, posts []db.CdrPost) error {
 	rows := make([][]any, len(posts))
@@ -17,7 +33,7 @@ func (tx *Tx) InsertPosts(ctx context.Context, posts []db.CdrPost) error {
 		rows[i] = []any{p.AccountID, p.ClusterID, p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.Low, p.High, p.Records,
 			p.DirectoryVersion, p.Ignored, p.Body}
 	}
-	return tx.insertRows(ctx, "INSERT INTO cdr_post (account_id, cluster_id, seq, received_at, session, callbridge, low, high, records, "+
+	return tx.insertSome(ctx, "INSERT INTO cdr_post (account_id, cluster_id, seq, received_at, session, callbridge, low, high, records, "+
 		"directory_version, ignored, body)", "", 12, rows)
 }
 
@@ -28,7 +44,7 @@ func (tx *Tx) PutMeetings(ctx context.Context, meetings []db.Meeting) error {
 		rows[i] = []any{m.AccountID, m.MeetingID, m.ClusterID, m.MeetingKey, m.Name, m.Space, m.CallType, m.Bridges, m.StartedAt, m.EndedAt,
 			m.DurationS, m.ParticipantsMax, m.Policy, m.DirectoryVersion, m.Incomplete, m.Estimated, m.Facts, m.Records}
 	}
-	return tx.insertRows(ctx, "INSERT INTO meeting (account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, "+
+	return tx.insertSome(ctx, "INSERT INTO meeting (account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, "+
 		"ended_at, duration_s, participants_max, policy, directory_version, incomplete, estimated, facts, records)",
 		" ON CONFLICT (account_id, meeting_id) DO UPDATE SET name = excluded.name, space = excluded.space, call_type = excluded.call_type, "+
 			"bridges = excluded.bridges, started_at = excluded.started_at, ended_at = excluded.ended_at, duration_s = excluded.duration_s, "+
@@ -42,7 +58,7 @@ func (tx *Tx) PutSegments(ctx context.Context, segments []db.Segment) error {
 	for i, s := range segments {
 		rows[i] = []any{s.AccountID, s.MeetingID, s.N, s.FromAt, s.ToAt, s.License, s.Tag, s.Sixths, s.UserJid, s.Rule, s.Lasting, s.Facts}
 	}
-	return tx.insertRows(ctx, "INSERT INTO segment (account_id, meeting_id, n, from_at, to_at, license, tag, sixths, user_jid, rule, lasting, facts)",
+	return tx.insertSome(ctx, "INSERT INTO segment (account_id, meeting_id, n, from_at, to_at, license, tag, sixths, user_jid, rule, lasting, facts)",
 		" ON CONFLICT (account_id, meeting_id, n) DO UPDATE SET from_at = excluded.from_at, to_at = excluded.to_at, license = excluded.license, "+
 			"tag = excluded.tag, sixths = excluded.sixths, user_jid = excluded.user_jid, rule = excluded.rule, lasting = excluded.lasting, "+
 			"facts = excluded.facts", 12, rows)
@@ -54,7 +70,7 @@ func (tx *Tx) PutRefs(ctx context.Context, refs []db.MeetingRef) error {
 	for i, r := range refs {
 		rows[i] = []any{r.AccountID, r.ClusterID, r.Ref, r.MeetingID}
 	}
-	return tx.insertRows(ctx, "INSERT INTO meeting_ref (account_id, cluster_id, ref, meeting_id)",
+	return tx.insertSome(ctx, "INSERT INTO meeting_ref (account_id, cluster_id, ref, meeting_id)",
 		" ON CONFLICT (account_id, cluster_id, ref, meeting_id) DO NOTHING", 4, rows)
 }
 
@@ -65,7 +81,7 @@ func (tx *Tx) MarkHours(ctx context.Context, hours []db.UsageHour) error {
 	for i, h := range hours {
 		rows[i] = []any{h.AccountID, h.Tag, h.HourAt, 0, 0, 0, h.ChangedAt, true, false}
 	}
-	return tx.insertRows(ctx, hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET stale = TRUE, changed_at = excluded.changed_at", 9, rows)
+	return tx.insertSome(ctx, hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET stale = TRUE, changed_at = excluded.changed_at", 9, rows)
 }
 
 // PutHours writes what hours came to; whether they were reported stays as it is.
@@ -74,7 +90,7 @@ func (tx *Tx) PutHours(ctx context.Context, hours []db.UsageHour) error {
 	for i, h := range hours {
 		rows[i] = []any{h.AccountID, h.Tag, h.HourAt, h.Peak, h.PeakAt, h.Meetings, h.ChangedAt, false, false}
 	}
-	return tx.insertRows(ctx, hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET peak = excluded.peak, peak_at = excluded.peak_at, "+
+	return tx.insertSome(ctx, hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET peak = excluded.peak, peak_at = excluded.peak_at, "+
 		"meetings = excluded.meetings, stale = FALSE", 9, rows)
 }
 
@@ -86,7 +102,7 @@ func (tx *Tx) InsertDirectoryUsers(ctx context.Context, users []db.DirectoryUser
 	for i, u := range users {
 		rows[i] = []any{u.AccountID, u.Jid, u.FromVersion, u.ToVersion, u.Guid, u.Email, u.Personal}
 	}
-	return tx.insertRows(ctx, "INSERT INTO directory_user (account_id, jid, from_version, to_version, guid, email, personal)", "", 7, rows)
+	return tx.insertSome(ctx, "INSERT INTO directory_user (account_id, jid, from_version, to_version, guid, email, personal)", "", 7, rows)
 }
 
 // InsertDirectorySpaces adds spaces to a version of the directory.
@@ -95,7 +111,7 @@ func (tx *Tx) InsertDirectorySpaces(ctx context.Context, spaces []db.DirectorySp
 	for i, s := range spaces {
 		rows[i] = []any{s.AccountID, s.SpaceID, s.FromVersion, s.ToVersion, s.Name, s.Owner}
 	}
-	return tx.insertRows(ctx, "INSERT INTO directory_space (account_id, space_id, from_version, to_version, name, owner)", "", 6, rows)
+	return tx.insertSome(ctx, "INSERT INTO directory_space (account_id, space_id, from_version, to_version, name, owner)", "", 6, rows)
 }
 
 // MeetingsByRefs returns the ids of the meetings that refs belong to, in no order, an id perhaps more than once.

@@ -130,6 +130,9 @@ func seed(ctx context.Context, desk *authority.Authority, engine *conference.Eng
 		return d, err
 	}
 	d.Token = text.Reveal()
+	if err := engine.Enable(ctx, operator.ID, a.ID, a.DefaultVA, d.Token); err != nil {
+		return d, err
+	}
 	_, receiver, err := engine.AddBridge(ctx, operator.ID, a.ID, "load", nil)
 	d.Receiver = "/cdr/" + receiver.Reveal()
 	return d, err
