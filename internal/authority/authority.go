@@ -37,6 +37,7 @@ type Authority struct {
 	now     func() time.Time
 
 	productKeys keyCache
+	stock       stockCache
 
 	mu    sync.Mutex       // guards lanes
 	lanes map[string]*lane // authorization lanes by account; a lane lives while requests wait

@@ -130,7 +130,7 @@ func (a *Authority) decide(ctx context.Context, d *desk, reports []*report) erro
 			ids = append(ids, r.instance)
 		}
 	}
-	b, err := loadBatch(ctx, d, ids)
+	b, err := a.loadBatch(ctx, d, ids)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (a *Authority) decide(ctx context.Context, d *desk, reports []*report) erro
 	return b.save(ctx)
 }
 
-func loadBatch(ctx context.Context, d *desk, ids []string) (*batch, error) {
+func (a *Authority) loadBatch(ctx context.Context, d *desk, ids []string) (*batch, error) {
 	b := &batch{
 		desk: d, instances: map[string]*store.InstanceState{}, uses: map[string]map[license.Tag]db.InstanceUsage{}, demand: map[string]map[license.Tag]int64{},
 		pools: map[string][]license.Pool{}, exchanges: map[string]db.Exchange{}, dirtyUse: map[string]map[license.Tag]bool{}, dirtyPools: map[string]map[license.Tag]bool{},
@@ -165,8 +165,11 @@ func loadBatch(ctx context.Context, d *desk, ids []string) (*batch, error) {
 	for _, u := range uses {
 		b.uses[u.InstanceID][license.Tag(u.Tag)] = u
 	}
-	if b.stock, err = loadInventory(ctx, d.Tx, d.account.AccountID, false); err != nil {
+	if b.stock, err = a.stock.load(ctx, d); err != nil {
 		return nil, err
+	}
+	if b.stock.demand, err = d.DemandOfAccount(ctx, d.account.AccountID); err != nil {
+		return nil, fmt.Errorf("read demand: %w", err)
 	}
 	for _, r := range b.stock.demand {
 		if b.demand[r.VaID] == nil {

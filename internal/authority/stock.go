@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
@@ -120,6 +121,43 @@ func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses b
 			return in, fmt.Errorf("read use: %w", err)
 		}
 	}
+	return in, nil
+}
+
+// stockCache keeps the stock of accounts between batches of reports. Every change of stock appends an event, so the number of
+// the newest event, which comes with the account's lock, says whether what is kept still holds, whoever changed it.
+type stockCache struct {
+	mu sync.Mutex // guards of
+	of map[string]keptStock
+}
+
+type keptStock struct {
+	seq   int64
+	stock inventory
+}
+
+// maxKeptStock bounds the cache; beyond it, it starts again.
+const maxKeptStock = 10_000
+
+// load returns the stock of the locked account, without demand and use.
+func (c *stockCache) load(ctx context.Context, d *desk) (inventory, error) {
+	account := d.account.AccountID
+	c.mu.Lock()
+	kept, ok := c.of[account]
+	c.mu.Unlock()
+	if ok && kept.seq == d.seq {
+		return kept.stock, nil
+	}
+	in, err := loadInventory(ctx, d.Tx, account, false)
+	if err != nil {
+		return in, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of == nil || len(c.of) >= maxKeptStock {
+		c.of = map[string]keptStock{}
+	}
+	c.of[account] = keptStock{d.seq, in}
 	return in, nil
 }
 

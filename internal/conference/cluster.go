@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	keepEnded = time.Hour // by our clock, since its last record
-	maxHeld   = 20_000    // meetings and waiting legs in memory
+	keepEnded = 5 * time.Minute // by our clock, since its last record
+	maxHeld   = 20_000          // meetings and waiting legs in memory
+	maxEnded  = 2_000           // … of which over
 )
 
 // cluster is what is in memory of one cluster of call bridges: a function of the journal up to seq.
@@ -43,6 +44,7 @@ type cluster struct {
 	entries    map[string]*entry // meetings by key
 	held       map[string]*entry // the same by id
 	dirtied    []*entry
+	staged     map[identity][16]byte // of judge, to be used again
 }
 
 // entry is a meeting in memory, or a leg that waits for one.
@@ -64,7 +66,8 @@ func newCluster(e *Engine, row db.Cluster) (*cluster, error) {
 	if err := json.Unmarshal([]byte(row.Allowed), &allowed); err != nil {
 		return nil, fmt.Errorf("decode call bridges of %s: %w", row.ClusterID, err)
 	}
-	c := &cluster{e: e, account: row.AccountID, id: row.ClusterID, digest: row.Digest, allowed: map[string]bool{}}
+	c := &cluster{e: e, account: row.AccountID, id: row.ClusterID, digest: row.Digest, allowed: map[string]bool{},
+		staged: map[identity][16]byte{}}
 	for _, b := range allowed {
 		c.allowed[b] = true
 	}
@@ -215,22 +218,29 @@ func (c *cluster) evict() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.e.now()
+	var over, clean []*entry
 	for _, e := range c.entries {
-		if !e.dirty && e.end != 0 && now.Sub(e.touched) > keepEnded {
+		switch {
+		case e.dirty:
+		case e.end != 0 && now.Sub(e.touched) > keepEnded:
 			c.forget(e)
-		}
-	}
-	if len(c.entries) <= maxHeld {
-		return
-	}
-	clean := make([]*entry, 0, len(c.entries))
-	for _, e := range c.entries {
-		if !e.dirty {
+		case e.end != 0:
+			over = append(over, e)
+		default:
 			clean = append(clean, e)
 		}
 	}
-	slices.SortFunc(clean, func(a, b *entry) int { return a.touched.Compare(b.touched) })
-	for _, e := range clean[:min(len(clean), len(c.entries)-maxHeld*3/4)] {
+	c.shrink(over, len(over)-maxEnded)
+	c.shrink(clean, len(c.entries)-maxHeld)
+}
+
+// shrink forgets those that were silent for longest when there are some too many, and a quarter more.
+func (c *cluster) shrink(entries []*entry, over int) {
+	if over <= 0 {
+		return
+	}
+	slices.SortFunc(entries, func(a, b *entry) int { return a.touched.Compare(b.touched) })
+	for _, e := range entries[:min(len(entries), over+maxEnded/4)] {
 		c.forget(e)
 	}
 }

@@ -289,25 +289,40 @@ func (c *cluster) missing(ctx context.Context, posts []*journalPost) ([]held, er
 	return out, nil
 }
 
-// unknown lists the refs of posts that the router does not know.
+// unknown lists the refs of posts that the router does not know. A record that begins something is the first one about
+// it; when nothing later was heard of its session, nothing about it was.
 func (c *cluster) unknown(posts []*journalPost) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var refs []string
+	heard := map[string]int64{}
 	for _, p := range posts {
 		if p.seq <= c.seq || !c.counts(p.bridge) {
 			continue
 		}
+		highest, ok := heard[p.session]
+		if s := c.sessions[p.session]; !ok && s != nil && len(s.spans) > 0 {
+			highest = s.spans[len(s.spans)-1][1]
+		} else if !ok {
+			highest = -1
+		}
 		p.each(func(r *cdr.Record) {
-			for _, ref := range r.Refs() {
-				if !c.router.Knows(ref) {
+			own := r.Correlator > highest && begins(r.Kind)
+			highest = max(highest, r.Correlator)
+			for i, ref := range r.Refs() {
+				if (i > 0 || !own) && !c.router.Knows(ref) {
 					refs = append(refs, ref)
 				}
 			}
 		})
+		heard[p.session] = highest
 	}
 	slices.Sort(refs)
 	return slices.Compact(refs)
+}
+
+func begins(k cdr.Kind) bool {
+	return k == cdr.CallStart || k == cdr.CallLegStart || k == cdr.RecordingStart || k == cdr.StreamingStart
 }
 
 // catchUp takes what other replicas stored into memory.

@@ -152,6 +152,8 @@ type verdict struct {
 // write is what one commit does. Its closure may run twice and starts from the beginning each time.
 type write struct {
 	judged  []verdict
+	seq     int64 // up to which memory knew the journal when it judged
+	ran     bool
 	unsure  []identity               // heard, and their digest is not in memory
 	looked  map[identity]*cdr.Record // what the journal said of those; nil for nothing
 	foreign []*journalPost
@@ -175,8 +177,9 @@ func (c *cluster) prepare(batch []*post) write {
 func (c *cluster) judge(batch []*post, w *write) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w.fresh, w.clashes, w.unsure = 0, 0, w.unsure[:0]
-	staged := make(map[identity][16]byte, len(batch))
+	w.seq, w.fresh, w.clashes, w.unsure = c.seq, 0, 0, w.unsure[:0]
+	staged := c.staged
+	clear(staged)
 	for _, p := range w.foreign {
 		p.each(func(r *cdr.Record) { staged[identity{r.Session, r.Correlator}] = r.Digest })
 	}
@@ -221,8 +224,14 @@ func (c *cluster) judge(batch []*post, w *write) {
 // write is the transaction: number the new posts under the lock of the cluster's row, judge again if other replicas
 // wrote in between, append to the journal, keep the conflicts.
 func (c *cluster) write(ctx context.Context, tx *store.Tx, batch []*post, w *write) error {
-	*w = write{judged: w.judged}
-	c.judge(batch, w)
+	c.mu.Lock()
+	moved := w.ran || c.seq != w.seq
+	c.mu.Unlock()
+	if moved {
+		*w = write{judged: w.judged}
+		c.judge(batch, w)
+	}
+	w.ran = true
 	taken := w.fresh
 	take := func(n int64) (int64, error) {
 		return tx.TakeSeqs(ctx, db.TakeSeqsParams{Posts: n, AccountID: c.account, ClusterID: c.id})
@@ -231,15 +240,12 @@ func (c *cluster) write(ctx context.Context, tx *store.Tx, batch []*post, w *wri
 	if err != nil {
 		return fmt.Errorf("number posts of %s: %w", c.id, err)
 	}
-	c.mu.Lock()
-	seen := c.seq
-	c.mu.Unlock()
 	before := last - taken
-	if before-seen > maxForeign || before < seen {
+	if before-w.seq > maxForeign || before < w.seq {
 		return errFar
 	}
-	if before > seen {
-		if w.foreign, err = c.readPosts(ctx, tx, seen, before); err != nil {
+	if before > w.seq {
+		if w.foreign, err = c.readPosts(ctx, tx, w.seq, before); err != nil {
 			return err
 		}
 	}
@@ -248,6 +254,7 @@ func (c *cluster) write(ctx context.Context, tx *store.Tx, batch []*post, w *wri
 	}
 	if w.foreign != nil || w.looked != nil {
 		c.judge(batch, w)
+		w.seq = min(w.seq, before)
 		if w.fresh != taken {
 			if last, err = take(w.fresh - taken); err != nil {
 				return fmt.Errorf("number posts of %s: %w", c.id, err)

@@ -115,8 +115,8 @@ func reasons(facts []license.Fact) (why, help []license.Fact) {
 	return why, help
 }
 
-// remarks are the small words beside a row's name.
-func remarks(r authority.LicenseRow, now time.Time) []string {
+// remarks are the small words under a row's name: where licenses went to or came from.
+func remarks(r authority.LicenseRow) []string {
 	var out []string
 	for _, m := range []struct {
 		n    int64
@@ -126,19 +126,24 @@ func remarks(r authority.LicenseRow, now time.Time) []string {
 			out = append(out, number(m.n)+" "+m.what)
 		}
 	}
-	if !r.Ends.IsZero() && r.Ends.Sub(now) < endsSoon {
-		out = append(out, "a lot ends "+relative(r.Ends, now))
-	}
 	return out
+}
+
+func ending(r authority.LicenseRow, now time.Time) bool {
+	return !r.Ends.IsZero() && r.Ends.Sub(now) < endsSoon
 }
 
 // meter is a bar of use against stock, drawn in a box of 100 by 6: what is covered, and from there on what is short.
 type meter struct{ covered, short string }
 
+// leastShort is what is drawn of a shortage that would be too little to see.
+const leastShort = 6
+
 func meterOf(r authority.LicenseRow) meter {
 	whole := max(r.InUse, r.Quantity-r.Reserved+r.Borrowed-r.Lent)
-	if whole <= 0 {
-		return meter{"0", "0"}
+	covered := 100 * float64(r.InUse-r.Shortage) / float64(max(whole, 1))
+	if r.Shortage > 0 {
+		covered = min(covered, 100-leastShort)
 	}
-	return meter{share(r.InUse-r.Shortage, whole), share(r.Shortage, whole)}
+	return meter{decimal(covered), decimal(100 - covered)}
 }

@@ -89,10 +89,5 @@ func sentence(s string) string {
 	return string(unicode.ToUpper(first)) + strings.TrimSuffix(s[size:], ".") + "."
 }
 
-// share is part of whole in a hundred, as an attribute of a drawing.
-func share(part, whole int64) string {
-	return decimal(100 * float64(part) / float64(max(whole, 1)))
-}
-
 // decimal writes a coordinate.
 func decimal(x float64) string { return strconv.FormatFloat(math.Round(x*100)/100, 'f', -1, 64) }

@@ -30,6 +30,7 @@ type settings struct {
 	only        string
 	json        string
 	check       bool
+	profile     string
 }
 
 func main() {
@@ -47,6 +48,7 @@ func main() {
 	flag.StringVar(&s.only, "only", "", "one of authorize, new, cdr1, cdr10, open, register; empty for all")
 	flag.StringVar(&s.json, "json", "", "also write the result as JSON to this file")
 	flag.BoolVar(&s.check, "check", false, "exit with 1 when a documented bound does not hold")
+	flag.StringVar(&s.profile, "profile", "", "write the server's CPU profile to this file")
 	flag.Parse()
 	if *short {
 		s.pairs, s.authorize, s.newConns, s.posts, s.baseline, s.openSeconds = 3, 1000, 300, 2000, 2000, 2
@@ -61,9 +63,9 @@ func main() {
 
 func run(ctx context.Context, s settings, serve bool) error {
 	if serve {
-		return serveBench(ctx, s.db, os.Stdout)
+		return serveBench(ctx, s.db, s.profile, os.Stdout)
 	}
-	srv, err := startServer(ctx, s.db)
+	srv, err := startServer(ctx, s.db, s.profile)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -43,7 +44,18 @@ type description struct {
 var operator = access.Person{ID: "load", Role: access.Administrator, Account: access.Site}
 
 // serveBench runs the real handlers of the product and, beside them, the baseline handlers, over TLS on a free loopback port.
-func serveBench(ctx context.Context, db string, out io.Writer) error {
+func serveBench(ctx context.Context, db, profile string, out io.Writer) error {
+	if profile != "" {
+		f, err := os.Create(profile) //nolint:gosec // the operator's file
+		if err != nil {
+			return err
+		}
+		defer f.Close() //nolint:errcheck // written by then
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	dir, err := os.MkdirTemp("", "tally-load-")
 	if err != nil {
 		return err
@@ -233,12 +245,12 @@ type process struct {
 }
 
 // startServer starts this program again as the server and waits for its first line.
-func startServer(ctx context.Context, db string) (*process, error) {
+func startServer(ctx context.Context, db, profile string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.CommandContext(ctx, self, "-serve", "-db", db)} //nolint:gosec // this program itself
+	p := &process{cmd: exec.CommandContext(ctx, self, "-serve", "-db", db, "-profile", profile)} //nolint:gosec // this program itself
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -107,6 +107,21 @@ func (s *Server) Kill() {
 	}
 }
 
+// Memory is the most resident memory that the process ever had, in bytes.
+func (s *Server) Memory() int64 {
+	s.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatalf("read memory of the server: %v", err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	var kib int64
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		s.t.Fatalf("read memory of the server: %v", err)
+	}
+	return kib << 10
+}
+
 // Stop asks the process to end and returns its exit code.
 func (s *Server) Stop() int {
 	s.t.Helper()
