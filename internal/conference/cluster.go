@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,9 +54,10 @@ type entry struct {
 	version int64 // of the directory, when the first record was stored
 	touched time.Time
 	dirty   bool
-	end     int64 // as written last; 0 while it runs
-	guessed bool  // the end was estimated
-	refs    int   // how many of its refs are written
+	end     int64    // as written last; 0 while it runs
+	guessed bool     // the end was estimated
+	refs    []string // those of its refs that are written
+	leaving bool     // its refs are to be written though it runs, so that it can leave memory
 
 	written  *[]db.Segment // nil when that is not known
 	absorbed []*entry      // merged into this one; their rows are to be deleted
@@ -241,6 +243,11 @@ func (c *cluster) shrink(entries []*entry, over int) {
 	}
 	slices.SortFunc(entries, func(a, b *entry) int { return a.touched.Compare(b.touched) })
 	for _, e := range entries[:min(len(entries), over+maxEnded/4)] {
+		if e.end == 0 && !e.leaving {
+			e.leaving = true
+			c.touch(e, e.touched)
+			continue
+		}
 		c.forget(e)
 	}
 }
@@ -248,4 +255,21 @@ func (c *cluster) shrink(entries []*entry, over int) {
 func (c *cluster) forget(e *entry) {
 	c.router.Forget(e.key)
 	c.drop(e)
+}
+
+// meant returns the ref by which the meeting of a conflicting record is found: that of its call, if it can be known.
+func (c *cluster) meant(r *cdr.Record) string {
+	refs := append(r.Refs(), "")
+	if r.CallID != "" {
+		return "call:" + r.CallID
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key := range c.entries {
+		of := c.router.RefsOf(key)
+		if _, ok := slices.BinarySearch(of, refs[0]); ok && strings.HasPrefix(of[0], "call:") {
+			return of[0]
+		}
+	}
+	return refs[0]
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/cdr"
@@ -105,7 +106,7 @@ func (c *cluster) unwritten(generation int, dirty []*entry, sessions []db.PutSes
 		return // loaded anew, and what is not written is dirty again
 	}
 	for _, e := range dirty {
-		e.written, e.refs = nil, 0
+		e.written, e.refs = nil, nil
 		c.touch(e, e.touched)
 	}
 	for _, row := range sessions {
@@ -173,7 +174,9 @@ func (c *cluster) flushChunk(ctx context.Context, f chunk) error {
 	for i := range views {
 		v := &views[i]
 		v.entry.written = &v.segments
-		v.entry.refs = max(v.entry.refs, len(v.refs))
+		if v.refs != nil {
+			v.entry.refs = v.refs
+		}
 		v.entry.end, v.entry.guessed = v.row.EndedAt, v.row.Estimated
 		v.entry.absorbed = v.entry.absorbed[len(v.absorbed):]
 	}
@@ -186,9 +189,6 @@ func (c *cluster) flushChunk(ctx context.Context, f chunk) error {
 func (c *cluster) view(e *entry) view {
 	v := view{entry: e, absorbed: e.absorbed, conf: c.router.Fold(e.key, cdr.Options{ClosedAt: c.closed})}
 	records := c.router.RecordsOf(e.key)
-	if refs := c.router.RefsOf(e.key); len(refs) != e.refs {
-		v.refs = refs
-	}
 	conf := &v.conf
 	v.row = db.Meeting{
 		AccountID: c.account, MeetingID: e.id, ClusterID: c.id, MeetingKey: e.key, Name: conf.Name, Space: conf.Space,
@@ -203,8 +203,10 @@ func (c *cluster) view(e *entry) view {
 				v.row.EndedAt = store.Ms(records[i].At)
 			}
 		}
+		v.refs = c.refs(&v, records)
 		return v
 	}
+	v.refs = c.refs(&v, records)
 	for i := range records {
 		if i > 0 && records[i].Session == records[i-1].Session {
 			continue
@@ -213,6 +215,43 @@ func (c *cluster) view(e *entry) view {
 		v.row.Incomplete = v.row.Incomplete || s != nil && s.lostWithin(v.row.StartedAt, v.row.EndedAt)
 	}
 	return v
+}
+
+// refs returns those by which a record to come can find the meeting once it is not in memory. While it runs it stays in
+// memory, and is loaded at every start. A leg of which everything was heard, from start to end, gets no more records.
+func (c *cluster) refs(v *view, records []cdr.Record) []string {
+	if v.row.EndedAt == 0 && !v.entry.leaving {
+		return nil
+	}
+	type life struct {
+		session       *session
+		first, last   int64
+		begun, closed bool
+	}
+	legs := map[string]*life{}
+	for i := range records {
+		r := &records[i]
+		if r.LegID == "" || r.MediaID != "" {
+			continue
+		}
+		l := legs[r.LegID]
+		if l == nil {
+			l = &life{session: c.sessions[r.Session], first: r.Correlator}
+			legs[r.LegID] = l
+		}
+		l.last = r.Correlator
+		l.begun = l.begun || r.Kind == cdr.CallLegStart
+		l.closed = l.closed || r.Kind == cdr.CallLegEnd
+	}
+	refs := slices.DeleteFunc(c.router.RefsOf(v.entry.key), func(ref string) bool {
+		id, ok := strings.CutPrefix(ref, "leg:")
+		l := legs[id]
+		return ok && l != nil && l.begun && l.closed && l.session != nil && l.session.covers(l.first, l.last)
+	})
+	if slices.Equal(refs, v.entry.refs) {
+		return nil
+	}
+	return refs
 }
 
 // decide applies the policy to meetings, each with the directory version that it is bound to.

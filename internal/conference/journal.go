@@ -216,7 +216,6 @@ func (c *cluster) restore(h held) {
 	e := c.entry(h.key, h.version)
 	e.touched, e.end, e.guessed, e.written = c.e.now(), h.end, h.guessed, nil
 	c.router.Restore(h.key, h.records)
-	e.refs = len(c.router.RefsOf(h.key))
 }
 
 // apply takes posts of the journal into memory, in order; those that are there already are skipped.

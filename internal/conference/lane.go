@@ -295,10 +295,9 @@ func (c *cluster) insert(ctx context.Context, tx *store.Tx, batch []*post, w *wr
 		v := &w.judged[i]
 		for _, j := range v.conflicts {
 			r := &p.Records[j]
-			refs := append(r.Refs(), "")
 			if _, err := tx.InsertConflict(ctx, db.InsertConflictParams{
 				AccountID: c.account, ClusterID: c.id, Session: r.Session, Correlator: r.Correlator, Digest: r.Digest[:],
-				Ref: refs[0], NotedAt: now, Body: p.body,
+				Ref: c.meant(r), NotedAt: now, Body: p.body,
 			}); err != nil {
 				return fmt.Errorf("keep conflict: %w", err)
 			}

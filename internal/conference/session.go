@@ -52,7 +52,7 @@ func (s *session) heard(correlator int64) (digest [16]byte, known, may bool) {
 	if n == 0 || correlator > s.spans[n-1][1] {
 		return digest, false, false
 	}
-	i, found := slices.BinarySearchFunc(s.spans, correlator, func(sp span, c int64) int {
+	_, found := slices.BinarySearchFunc(s.spans, correlator, func(sp span, c int64) int {
 		switch {
 		case sp[1] < c:
 			return -1
@@ -62,8 +62,17 @@ func (s *session) heard(correlator int64) (digest [16]byte, known, may bool) {
 			return 0
 		}
 	})
-	_ = i
 	return digest, false, found
+}
+
+// covers reports whether everything of [low, high] was heard.
+func (s *session) covers(low, high int64) bool {
+	for i := len(s.spans) - 1; i >= 0; i-- {
+		if sp := s.spans[i]; sp[0] <= low {
+			return high <= sp[1]
+		}
+	}
+	return false
 }
 
 // hear notes a record that counts.

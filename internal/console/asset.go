@@ -18,9 +18,8 @@ func assetAddress(name string) string {
 
 // serveAsset sends an embedded file; only an address that names its content may be kept.
 func serveAsset(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("file")
 	if r.URL.Query().Has("v") {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	http.ServeFileFS(w, r, assets, "static/"+name)
+	http.FileServerFS(assets).ServeHTTP(w, r)
 }

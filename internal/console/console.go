@@ -57,20 +57,34 @@ func New(o Options) http.Handler {
 	}
 	c := &console{Options: o, style: assetAddress("style.css")}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /static/{file}", serveAsset)
-	mux.HandleFunc("GET /signin", c.signInPage)
-	mux.HandleFunc("POST /signin", c.signIn)
-	mux.HandleFunc("POST /signout", c.signOut)
-	mux.HandleFunc("GET /{$}", c.page(c.front))
-	mux.HandleFunc("GET /accounts", c.page(c.accounts))
-	mux.HandleFunc("GET /accounts/{account}", c.page(c.inAccount(c.licenses)))
-	mux.HandleFunc("GET /accounts/{account}/meetings", c.page(c.inAccount(c.meetings)))
-	mux.HandleFunc("GET /accounts/{account}/meetings/{meeting}", c.page(c.inAccount(c.meeting)))
-	mux.HandleFunc("GET /accounts/{account}/products", c.page(c.inAccount(c.products)))
-	mux.HandleFunc("GET /accounts/{account}/usage", c.page(c.inAccount(c.usage)))
-	mux.HandleFunc("GET /accounts/{account}/events", c.page(c.inAccount(c.events)))
-	mux.HandleFunc("GET /", c.page(nowhere))
+	for _, r := range c.routes() {
+		mux.HandleFunc(r.pattern, r.serve)
+	}
 	return guarded(http.NewCrossOriginProtection().Handler(mux))
+}
+
+type route struct {
+	pattern string
+	serve   http.HandlerFunc
+}
+
+// routes are all addresses of the console. Those that do not go through page are open to everybody.
+func (c *console) routes() []route {
+	return []route{
+		{"GET /static/{file}", serveAsset},
+		{"GET /signin", c.signInPage},
+		{"POST /signin", c.signIn},
+		{"POST /signout", c.signOut},
+		{"GET /{$}", c.page(c.front)},
+		{"GET /accounts", c.page(c.accounts)},
+		{"GET /accounts/{account}", c.page(c.inAccount(c.licenses))},
+		{"GET /accounts/{account}/meetings", c.page(c.inAccount(c.meetings))},
+		{"GET /accounts/{account}/meetings/{meeting}", c.page(c.inAccount(c.meeting))},
+		{"GET /accounts/{account}/products", c.page(c.inAccount(c.products))},
+		{"GET /accounts/{account}/usage", c.page(c.inAccount(c.usage))},
+		{"GET /accounts/{account}/events", c.page(c.inAccount(c.events))},
+		{"GET /", c.page(nowhere)},
+	}
 }
 
 // guarded puts the security headers on every answer.

@@ -59,8 +59,11 @@ func (s span) x(t time.Time) float64 {
 func (d *drawing) times(s span, bottom float64) {
 	step := stepOf(s.to.Sub(s.from))
 	layout := "15:04"
-	if step >= day {
+	switch {
+	case step >= day:
 		layout = "Jan 2"
+	case step < time.Minute:
+		layout = time.TimeOnly
 	}
 	first := s.from.Truncate(step)
 	if first.Before(s.from) {

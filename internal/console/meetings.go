@@ -182,13 +182,13 @@ func timeline(m conference.Meeting, now time.Time) drawing {
 	for _, s := range m.Segments {
 		class := s.License
 		if meeting.Sixths(s.Sixths) < meeting.Full {
-			class += " part"
+			class = "part"
 		}
 		x, end := over.x(s.From), over.x(endOf(s.To, now))
 		text := amount(s.License, meeting.Sixths(s.Sixths))
 		d.box(x, top, end-x-1, barHeight, class, text+", "+moment(m, s.From)+" to "+until(m, s.To))
 		if end-x > 90 {
-			d.label(x+9, top+barHeight/2+4, "on-"+s.License, "start", text)
+			d.label(x+9, top+barHeight/2+4, "on-"+class, "start", text)
 		}
 	}
 	for i, p := range stays {

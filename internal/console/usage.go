@@ -120,7 +120,7 @@ func peaks(k kindUse, hours []conference.HourUsage, from, to time.Time) drawing 
 		}
 	}
 	d.line(left, y(float64(k.owned)), canvas-margin, y(float64(k.owned)), "owned")
-	d.label(canvas-margin, y(float64(k.owned))-5, "owner", "end", number(k.owned)+" owned")
+	d.label(left+4, y(float64(k.owned))-5, "owner", "start", number(k.owned)+" owned")
 	return d
 }
 

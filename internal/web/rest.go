@@ -67,6 +67,9 @@ func rest[I, O any](id, summary string, verb func(context.Context, *I) (*O, erro
 			}
 			return out, nil
 		})
+		if op.RequestBody != nil {
+			delete(op.RequestBody.Content, "application/octet-stream") // huma's name for a body that the verb reads itself
+		}
 	}
 }
 

@@ -7,7 +7,11 @@
 // Invariants: every route is a row of the table in routes.go, which names who may call it; answers are types of package api,
 // never those of the verbs; an error that is no refusal leaves as "internal error" with the request's id and is logged once;
 // keys, receiver names and bodies are never logged; every body is bounded before it is read.
+//
+// docs/openapi.json and the examples in docs/protocol.md are made here; a test compares them.
 package web
+
+//go:generate go test . -run "OpenAPI|Protocol" -update
 
 import (
 	"log/slog"

@@ -15,8 +15,9 @@ type Product struct {
 	Account, Instance, Serial string
 	Number                    int64 // of the last report that was made
 
-	key   *ecdsa.PrivateKey
-	nonce string
+	key    *ecdsa.PrivateKey
+	nonce  string
+	signer string // thumbprint of the authority's message certificate, as products send it
 }
 
 // NewProduct makes an unregistered product with a key of its own.
@@ -45,7 +46,7 @@ func (p *Product) Registered(answer []byte, root trust.Fingerprint, now time.Tim
 	if err := json.Unmarshal(e.Payload, &m); err != nil {
 		return fmt.Errorf("read registration: %w", err)
 	}
-	p.Instance, p.Number = m.Instance, m.Number
+	p.Instance, p.Number, p.signer = m.Instance, m.Number, e.Header.KeyID
 	return nil
 }
 
@@ -53,7 +54,7 @@ func (p *Product) Registered(answer []byte, root trust.Fingerprint, now time.Tim
 func (p *Product) Report(usage ...wire.Usage) ([]byte, error) {
 	p.Number++
 	h := trust.Header{Kind: wire.KindAuthorize, KeyID: p.Account + "/" + p.Instance, Audience: wire.Audience, Number: p.Number}
-	return p.seal(h, false, wire.Authorize{Nonce: fmt.Sprintf("report-number-%09d", p.Number), Usage: usage})
+	return p.seal(h, false, wire.Authorize{Nonce: fmt.Sprintf("report-number-%09d", p.Number), Usage: usage, Signer: p.signer})
 }
 
 func (p *Product) seal(h trust.Header, embed bool, message any) ([]byte, error) {
