@@ -148,7 +148,8 @@ func explain(c *Catalog, p Pool, row *Row) {
 	}
 	if row.Shortage > 0 {
 		if !c.Knows(row.Tag) && row.Quantity == 0 && len(p.Changes) == 0 {
-			why = append(why, Fact{Code: FactUnknownKind, Tag: tag})
+			row.Why = append(why, Fact{Code: FactUnknownKind, Tag: tag}) // ordering would not help: nobody sells it
+			return
 		}
 		for _, s := range p.Elsewhere {
 			why = append(why, Fact{Code: FactHelpMove, Tag: tag, Other: s.VirtualAccount, Count: s.Free})

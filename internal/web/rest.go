@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -20,11 +21,11 @@ import (
 	"github.com/tallystick/tallystick/internal/license"
 )
 
-// Bounds of bodies in bytes.
-const (
-	maxJSON      = 1 << 20
-	maxDirectory = 16 << 20
-)
+// maxJSON bounds a document in bytes; order and directory files have bounds of their own.
+const maxJSON = 1 << 20
+
+// maxRequestKey is how long an Idempotency-Key may be.
+const maxRequestKey = 128
 
 // adapter is the way between huma and the mux: every request passes the check of the key before huma sees it.
 type adapter struct{ *server }
@@ -56,8 +57,18 @@ func rest[I, O any](id, summary string, verb func(context.Context, *I) (*O, erro
 			OperationID: id, Summary: summary, Method: r.method, Path: r.path, MaxBodyBytes: maxJSON + 1, Metadata: map[string]any{actionOf: r.action},
 			Responses: map[string]*huma.Response{"default": {Description: "A refusal.", Content: map[string]*huma.MediaType{problemType: {Schema: s.schema(api.Problem{})}}}},
 		}
+		if r.method != http.MethodGet {
+			op.Parameters = []*huma.Param{{
+				Name: "Idempotency-Key", In: "header", Description: "Makes the request repeatable: the same key is carried out once.",
+				Schema: &huma.Schema{Type: huma.TypeString, MaxLength: new(maxRequestKey)},
+			}}
+		}
 		for _, c := range change {
 			c(&op)
+		}
+		var described map[string]*huma.MediaType
+		if op.RequestBody != nil {
+			described = maps.Clone(op.RequestBody.Content)
 		}
 		huma.Register(s.rest, op, func(ctx context.Context, in *I) (*O, error) {
 			out, err := verb(ctx, in)
@@ -68,7 +79,7 @@ func rest[I, O any](id, summary string, verb func(context.Context, *I) (*O, erro
 			return out, nil
 		})
 		if op.RequestBody != nil {
-			delete(op.RequestBody.Content, "application/octet-stream") // huma's name for a body that the verb reads itself
+			op.RequestBody.Content = described // and not as the bytes that the verb reads itself
 		}
 	}
 }
@@ -133,7 +144,7 @@ func (s *server) admit(r *http.Request, action access.Action) (access.Person, er
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		who.RequestKey = r.Header.Get("Idempotency-Key")
-		if len(who.RequestKey) > 128 || strings.ContainsFunc(who.RequestKey, func(c rune) bool { return c < ' ' || c > '~' }) {
+		if len(who.RequestKey) > maxRequestKey || strings.ContainsFunc(who.RequestKey, func(c rune) bool { return c < ' ' || c > '~' }) {
 			return access.Person{}, license.Refuse(license.KindInvalid, "idempotency-key", "use at most 128 printable characters", "the Idempotency-Key is too long or not printable")
 		}
 	}

@@ -15,6 +15,7 @@ func (s *server) orderBody(op *huma.Operation) {
 	one := s.schema(api.OrderFile{})
 	op.RequestBody = &huma.RequestBody{Content: map[string]*huma.MediaType{
 		"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{one, {Type: huma.TypeArray, Items: one}}}},
+		"text/csv":         {Schema: &huma.Schema{Type: huma.TypeString, Description: "The members of a line as columns, with order and account."}},
 	}}
 	op.SkipValidateBody = true // the reader of order files says better what is wrong
 	op.MaxBodyBytes = license.MaxOrderBytes + 1
@@ -24,7 +25,7 @@ func (s *server) orderBody(op *huma.Operation) {
 // sending the file again repeats what was done without effect and goes on.
 func (s *server) importOrders(ctx context.Context, in *struct {
 	AccountPath
-	RawBody []byte `contentType:"text/csv"`
+	RawBody []byte
 }) (*reply[api.List[api.Order]], error) {
 	orders, err := license.ParseOrders(in.RawBody)
 	if err != nil {
