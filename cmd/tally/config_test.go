@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // outcome is what a call of the program did.
@@ -15,11 +17,13 @@ type outcome struct {
 	stdout, stderr string
 }
 
-// call runs the program with arguments and nothing on its standard input.
+// call runs the program with arguments and nothing on its standard input, for a minute at most.
 func call(t *testing.T, args ...string) outcome {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	var stdout, stderr bytes.Buffer
-	code := tally(t.Context(), args, strings.NewReader(""), &stdout, &stderr)
+	code := tally(ctx, args, strings.NewReader(""), &stdout, &stderr)
 	return outcome{code, stdout.String(), stderr.String()}
 }
 
@@ -76,7 +80,7 @@ func TestServeRefusesBeforeItMakesAnything(t *testing.T) {
 		"a public address without a host": {[]string{"--public-url", "licenses"}, exitUsage, "public address"},
 		"a level that is none":            {[]string{"--log-level", "loud"}, exitUsage, "log-level"},
 		"an unknown flag":                 {[]string{"--no-such-flag"}, exitUsage, "no-such-flag"},
-		"an unknown key in the file":      {[]string{"--config", writeConfig(t, `{"listen": ":1"}`)}, exitUsage, "listen"},
+		"an unknown key in the file":      {[]string{"--config", writeConfig(t, `{"lissten": ":1"}`)}, exitUsage, "lissten"},
 		"a file that is no object":        {[]string{"--config", writeConfig(t, `[]`)}, exitUsage, "config file"},
 		"a wrong value in the file":       {[]string{"--config", writeConfig(t, `{"plaintext": "perhaps"}`)}, exitUsage, "plaintext"},
 	} {

@@ -112,7 +112,7 @@ func (d *demo) replay(ctx context.Context, receiver string, pace time.Duration) 
 	day := end.Add(-demoDay)
 	var shown bool
 	var looked time.Time
-	for i, post := range posts {
+	for _, post := range posts {
 		due := begun.Add(time.Duration(float64(post.at.Sub(day)) / float64(demoDay) * float64(pace)))
 		if err := wait(ctx, due.Sub(d.now())); err != nil {
 			return err
@@ -122,12 +122,14 @@ func (d *demo) replay(ctx context.Context, receiver string, pace time.Duration) 
 		}
 		if now := d.now(); !shown || now.Sub(looked) > time.Second {
 			looked = now
-			d.shell.progress("call records: %d of %d posts, it is %s", i+1, len(posts), post.at.Format("15:04 MST"))
-			if !shown {
-				if shown, err = d.first(ctx); err != nil {
-					return err
-				}
+			meetings, err := api.Collect(d.client.Meetings(ctx, d.account, api.MeetingFilter{}))
+			if err != nil {
+				return err
 			}
+			if !shown {
+				shown = d.first(meetings)
+			}
+			d.shell.progress("%s: %s", post.at.Format("15:04 MST"), countMeetings(meetings))
 		}
 	}
 	d.shell.progressEnd()
@@ -167,20 +169,40 @@ func (d *demo) post(ctx context.Context, receiver string, body []byte) error {
 }
 
 // first shows the first meeting with its license and the reason for it, once there is one.
-func (d *demo) first(ctx context.Context) (shown bool, err error) {
-	for m, err := range d.client.Meetings(ctx, d.account, api.MeetingFilter{}) {
-		if err != nil {
-			return false, err
-		}
+func (d *demo) first(meetings []api.Meeting) (shown bool) {
+	for _, m := range meetings {
 		if len(m.Segments) == 0 {
 			continue
 		}
 		segment := m.Segments[0]
-		d.shell.progressEnd()
 		fmt.Fprintf(d.shell.stdout, "\nThe first result: %q takes %s, rule %s:\n", m.Name, taking(segment), segment.Rule)
 		writeWhy(d.shell.stdout, segment.Why, segment.More)
-		fmt.Fprintln(d.shell.stdout, "\nForty meetings of the last nine hours follow.")
-		return true, nil
+		fmt.Fprint(d.shell.stdout, "\nForty meetings of the last nine hours follow.\n\n")
+		return true
 	}
-	return false, nil
+	return false
+}
+
+// meetingCounts sums up meetings.
+type meetingCounts struct{ all, personal, shared, running int }
+
+func countMeetings(meetings []api.Meeting) (c meetingCounts) {
+	for _, m := range meetings {
+		c.all++
+		switch taken, user := takenBy(m); {
+		case user != "":
+			c.personal++
+		case taken != "":
+			c.shared++
+		}
+		if m.EndedAt == nil {
+			c.running++
+		}
+	}
+	return c
+}
+
+// String says the counts in words.
+func (c meetingCounts) String() string {
+	return fmt.Sprintf("%d meetings, %d on the personal license of their owner, %d on shared licenses; %d running", c.all, c.personal, c.shared, c.running)
 }

@@ -22,21 +22,14 @@ func (d *demo) tour(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	personal, running := 0, 0
 	var example api.Meeting // a meeting with more than one segment has the most to say
 	for _, m := range meetings {
-		if _, user := takenBy(m); user != "" {
-			personal++
-		}
-		if m.EndedAt == nil {
-			running++
-		}
 		if len(m.Segments) > len(example.Segments) {
 			example = m
 		}
 	}
 	out := d.shell.stdout
-	fmt.Fprintf(out, "\n%d meetings: %d on the personal license of their owner, %d on shared licenses; %d are running.\n", len(meetings), personal, len(meetings)-personal, running)
+	fmt.Fprintf(out, "%s.\n", countMeetings(meetings))
 	short := 0
 	for _, l := range licenses {
 		if l.Shortage > 0 {

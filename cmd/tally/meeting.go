@@ -32,7 +32,7 @@ func (c meetingListCmd) Run(ctx context.Context, s *shell) error {
 		})
 }
 
-// takenBy says what a meeting took at most, and who was charged.
+// takenBy says what a meeting took at most, and who was charged; nothing where nobody took part or no user was charged.
 func takenBy(m api.Meeting) (taken, user string) {
 	var most api.Segment
 	for _, segment := range m.Segments {
@@ -41,7 +41,7 @@ func takenBy(m api.Meeting) (taken, user string) {
 		}
 	}
 	if most.Sixths == 0 {
-		return "none", ""
+		return "", ""
 	}
 	return taking(most), most.User
 }

@@ -39,10 +39,12 @@ func (c tokenCreateCmd) Run(ctx context.Context, s *shell) error {
 		t.Token = ""
 	}
 	return s.print(t, func(w io.Writer) {
+		once := ""
 		if t.Token != "" {
 			fmt.Fprintln(w, t.Token)
+			once = " It is shown once."
 		}
-		fmt.Fprintf(s.stderr, "Token %s for %s is good until %s. It is shown once.\n", t.ID, cellText(t.VirtualAccount), cellText(t.ExpiresAt))
+		fmt.Fprintf(s.stderr, "Token %s for %s is good until %s.%s\n", t.ID, cellText(t.VirtualAccount), cellText(t.ExpiresAt), once)
 	})
 }
 

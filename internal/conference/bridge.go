@@ -3,7 +3,6 @@ package conference
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,7 +70,7 @@ func (e *Engine) AddBridge(ctx context.Context, who, account, name string, callB
 	digest := cred.Digest()
 	b := Bridge{ID: bridgeID(receiver), Name: name, CallBridges: []string{}, Allowed: allowed}
 	err = e.store.Update(ctx, "add bridge", func(tx *store.Tx) error {
-		if _, err := tx.LockConference(ctx, account); errors.Is(err, sql.ErrNoRows) {
+		if _, err := tx.LockConference(ctx, account); errors.Is(err, store.ErrNoRow) {
 			return notEnabled()
 		} else if err != nil {
 			return fmt.Errorf("lock conference of %s: %w", account, err)
@@ -98,7 +97,7 @@ func (e *Engine) Bridges(ctx context.Context, account, after string, limit int) 
 	}
 	out := []Bridge{}
 	err := e.store.View(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Clusters(ctx, db.ClustersParams{AccountID: account, After: after, Page: int32(bounded(limit))}) //nolint:gosec // at most 1000
+		rows, err := tx.Clusters(ctx, db.ClustersParams{AccountID: account, After: after, Page: int32(bounded(limit))})
 		if err != nil {
 			return err
 		}
@@ -128,7 +127,7 @@ func bridgeOf(ctx context.Context, tx *store.Tx, r db.Cluster) (Bridge, error) {
 		return b, err
 	}
 	at, err := tx.PostReceivedAt(ctx, db.PostReceivedAtParams{AccountID: r.AccountID, ClusterID: r.ClusterID, Seq: r.LastSeq})
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if err != nil && !errors.Is(err, store.ErrNoRow) {
 		return b, err
 	}
 	b.LastPostAt = store.At(at)

@@ -3,7 +3,6 @@ package conference
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -136,7 +135,7 @@ func (e *Engine) ImportDirectory(ctx context.Context, who, account string, doc [
 	var sum DirectorySummary
 	err = e.store.Update(ctx, "import directory", func(tx *store.Tx) error {
 		conf, err := tx.LockConference(ctx, account)
-		if errors.Is(err, sql.ErrNoRows) {
+		if errors.Is(err, store.ErrNoRow) {
 			return notEnabled()
 		}
 		if err != nil {
@@ -295,7 +294,7 @@ func (e *Engine) Directory(ctx context.Context, account string) (DirectorySummar
 	var sum DirectorySummary
 	err := e.store.View(ctx, func(tx *store.Tx) error {
 		conf, err := tx.Conference(ctx, account)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && conf.DirectoryVersion == 0 {
+		if errors.Is(err, store.ErrNoRow) || err == nil && conf.DirectoryVersion == 0 {
 			return nil
 		}
 		if err != nil {
@@ -401,7 +400,7 @@ func (e *Engine) ownersOf(ctx context.Context, account string, views []view) (ow
 func lookUpOwner(ctx context.Context, tx *store.Tx, k ownerKey) (ownerAnswer, error) {
 	var a ownerAnswer
 	space, err := tx.SpaceAt(ctx, db.SpaceAtParams{AccountID: k.account, SpaceID: k.space, Version: k.version})
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, store.ErrNoRow) {
 		return a, nil
 	}
 	if err != nil {
@@ -409,7 +408,7 @@ func lookUpOwner(ctx context.Context, tx *store.Tx, k ownerKey) (ownerAnswer, er
 	}
 	a.space, a.hasSpace = meeting.Space{ID: space.SpaceID, Name: space.Name, Owner: space.Owner}, true
 	user, err := tx.UserAt(ctx, db.UserAtParams{AccountID: k.account, Jid: space.Owner, Version: k.version})
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, store.ErrNoRow) {
 		return a, nil
 	}
 	a.owner, a.ownerKnown = meeting.User{JID: user.Jid, GUID: user.Guid, Email: user.Email, Personal: user.Personal}, true

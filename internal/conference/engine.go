@@ -2,7 +2,6 @@ package conference
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,9 +25,12 @@ type Options struct {
 	Version   string           // of the program, shown at the authority
 }
 
-// flushDelay is how long changes gather before they are written to the tables of meetings, and syncs how often a read
-// tries to bring those up to date while replicas write as well.
-const flushDelay = 250 * time.Millisecond
+// flushDelay is how long changes gather before they are written to the tables of meetings, and afterTrouble how long the
+// next try waits when that failed.
+const (
+	flushDelay   = 250 * time.Millisecond
+	afterTrouble = 5 * time.Second
+)
 
 // Engine is the conference engine of all accounts of a server. Several engines, in several processes, may work on one
 // database. Safe for concurrent use.
@@ -99,7 +101,7 @@ func (e *Engine) flushing(ctx context.Context) {
 			end()
 			if err != nil {
 				e.log.ErrorContext(ctx, "meetings are not written; it will be tried again", "error", err)
-				wait = 5 * time.Second
+				wait = afterTrouble
 			}
 		}
 	}
@@ -154,7 +156,7 @@ func (e *Engine) cluster(ctx context.Context, account, id string) (*cluster, err
 		row, err = tx.Cluster(ctx, db.ClusterParams{AccountID: account, ClusterID: id})
 		return err
 	})
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, store.ErrNoRow) {
 		return nil, license.NotFound("bridge", id)
 	}
 	if err != nil {

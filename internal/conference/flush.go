@@ -3,7 +3,6 @@ package conference
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -393,7 +392,7 @@ func (c *cluster) eraseSegments(ctx context.Context, tx *store.Tx, id string, ho
 // erase deletes what is written of a meeting that was merged into another one, if anything is.
 func (c *cluster) erase(ctx context.Context, tx *store.Tx, id string, hours hourMarks, now int64) error {
 	row, err := tx.Meeting(ctx, db.MeetingParams{AccountID: c.account, MeetingID: id})
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, store.ErrNoRow) {
 		return nil
 	}
 	if err != nil {

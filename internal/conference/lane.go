@@ -103,21 +103,7 @@ var errFar = errors.New("the journal is far ahead of what is in memory")
 func (c *cluster) commit(batch []*post) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	var w write
-	err := c.load(ctx)
-	for range 3 {
-		if err != nil {
-			break
-		}
-		if w = c.prepare(batch); w.idle() {
-			break
-		}
-		err = c.e.store.Update(ctx, "store call records", func(tx *store.Tx) error { return c.write(ctx, tx, batch, &w) })
-		if !errors.Is(err, errFar) {
-			break
-		}
-		err = c.reload(ctx)
-	}
+	w, err := c.storeBatch(ctx, batch)
 	for i, p := range batch {
 		p.err = err
 		if err == nil {
@@ -133,6 +119,27 @@ func (c *cluster) commit(batch []*post) {
 	}
 	c.repeats(batch)
 	c.e.dirty()
+}
+
+// storeBatch writes what is new of a batch. Where other replicas are far ahead, it loads what they made of the journal
+// and tries again.
+func (c *cluster) storeBatch(ctx context.Context, batch []*post) (write, error) {
+	if err := c.load(ctx); err != nil {
+		return write{}, err
+	}
+	for attempt := 0; ; attempt++ {
+		w := c.prepare(batch)
+		if w.idle() {
+			return w, nil
+		}
+		err := c.e.store.Update(ctx, "store call records", func(tx *store.Tx) error { return c.write(ctx, tx, batch, &w) })
+		if !errors.Is(err, errFar) || attempt == 2 {
+			return w, err
+		}
+		if err := c.reload(ctx); err != nil {
+			return w, err
+		}
+	}
 }
 
 // identity is what makes two records the same (domain rule 2).

@@ -2,7 +2,6 @@ package conference
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,7 +94,7 @@ func (e *Engine) Meetings(ctx context.Context, account string, f Filter, cursor 
 	out := []Meeting{}
 	err = e.store.View(ctx, func(tx *store.Tx) error {
 		rows, err := tx.MeetingsPage(ctx, db.MeetingsPageParams{AccountID: account, FromAt: store.Ms(f.From), BeforeAt: at, BeforeID: id,
-			EndedBy: endedBy, Page: int32(limit + 1)}) //nolint:gosec // at most 1001
+			EndedBy: endedBy, Page: int32(limit + 1)})
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -175,7 +174,7 @@ func (e *Engine) Meeting(ctx context.Context, account, id string) (Meeting, erro
 	out := make([]Meeting, 1)
 	err := e.store.View(ctx, func(tx *store.Tx) error {
 		row, err := tx.Meeting(ctx, db.MeetingParams{AccountID: account, MeetingID: id})
-		if errors.Is(err, sql.ErrNoRows) || err == nil && row.StartedAt == 0 {
+		if errors.Is(err, store.ErrNoRow) || err == nil && row.StartedAt == 0 {
 			return license.NotFound("meeting", id)
 		}
 		if err != nil {

@@ -3,7 +3,6 @@ package conference
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -93,7 +92,7 @@ func (e *Engine) sweep(ctx context.Context, account string) error {
 		conf, err = tx.Conference(ctx, account)
 		return err
 	})
-	if errors.Is(err, sql.ErrNoRows) || err == nil && conf.SweptAt >= current {
+	if errors.Is(err, store.ErrNoRow) || err == nil && conf.SweptAt >= current {
 		return nil
 	}
 	if err != nil {

@@ -30,7 +30,7 @@ func committed(t *testing.T, path string, want []byte) {
 		t.Fatalf("read committed document: %v", err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what this source makes: run go generate ./internal/web", path)
+		t.Errorf("%s is not what this source makes: run go test ./internal/web -update", path)
 	}
 }
 

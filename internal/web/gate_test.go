@@ -123,6 +123,33 @@ func TestReceiver(t *testing.T) {
 	})
 }
 
+func TestWithoutItsStoreTheServerSaysLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme := w.account("acme.example")
+	must(w.EnableConference(t.Context(), acme.ID, ""))(t)
+	bridge := must(w.CreateBridge(t.Context(), acme.ID, api.NewBridge{Name: "core"}))(t)
+	p := w.register(acme, "FOC1")
+	p.report("cms-smp-plus", 1)
+	receiver := strings.TrimPrefix(bridge.URL, w.url)
+	w.raw("POST", receiver, []byte(records))
+	if err := w.close(); err != nil {
+		t.Fatal(err)
+	}
+	for path, body := range map[string]string{
+		receiver: strings.ReplaceAll(records, "6b1c7b56", "6b1c7b57"), "/machine/v1/authorize": string(p.seal(wire.KindAuthorize, 2, wire.Authorize{Nonce: testNonce})),
+	} {
+		if a := w.raw("POST", path, []byte(body)); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+			t.Errorf("POST %.20s: got %d %s, want 503", path, a.status, a.body)
+		}
+	}
+	for _, path := range []string{"/readyz", "/api/v1/accounts"} {
+		if a := w.call("GET", path, ""); a.status != http.StatusServiceUnavailable {
+			t.Errorf("GET %s: got %d %s, want 503", path, a.status, a.body)
+		}
+	}
+}
+
 func (w *world) checkMeeting(acme api.Account) {
 	w.t.Helper()
 	ctx, t := w.t.Context(), w.t
@@ -160,7 +187,7 @@ func TestDirectory(t *testing.T) {
 	if d := must(w.ImportDirectory(ctx, acme.ID, file))(t); d.Version != 1 || !d.Unchanged {
 		t.Errorf("again: got %+v", d)
 	}
-	a := w.call("PUT", "/api/v1/accounts/acme.example/conference/directory", `{"users":[{"jid":"a","colour":1}]}`)
+	a := w.call("PUT", "/api/v1/accounts/acme.example/conference/directory", `{"users":[{"jid":"a","age":1}]}`)
 	if a.status != http.StatusBadRequest || a.problem(t).Code != "bad-directory" {
 		t.Errorf("unknown member: got %d %s", a.status, a.body)
 	}

@@ -170,7 +170,7 @@ type Caller struct {
 
 // Resolve implements huma.Resolver.
 func (c *Caller) Resolve(ctx huma.Context) []error {
-	under := ctx.(*call) //nolint:errcheck // the adapter makes no other
+	under := ctx.(*call) // the adapter makes no other
 	c.Who, c.Address = under.who, under.address
 	return nil
 }

@@ -8,10 +8,8 @@
 // never those of the verbs; an error that is no refusal leaves as "internal error" with the request's id and is logged once;
 // keys, receiver names and bodies are never logged; every body is bounded before it is read.
 //
-// docs/openapi.json and the examples in docs/protocol.md are made here; a test compares them.
+// docs/openapi.json and the examples in docs/protocol.md are made by the tests of this package: `go test -update` writes them.
 package web
-
-//go:generate go test . -run "OpenAPI|Protocol" -update
 
 import (
 	"log/slog"
@@ -95,21 +93,28 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := s.Now()
 	a := &answer{ResponseWriter: w}
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		if p != nil {
 			s.panicked(a, r, p)
 		}
 		s.logRequest(a, r, began)
+		if p != nil && a.cut {
+			panic(http.ErrAbortHandler)
+		}
 	}()
 	s.mux.ServeHTTP(a, r)
 }
 
-// panicked answers a request whose handler failed in a way that nobody foresaw.
+// panicked answers a request whose handler failed in a way that nobody foresaw. An answer that had begun is cut off, so that
+// nobody takes a half for the whole.
 func (s *server) panicked(a *answer, r *http.Request, p any) {
+	a.cut = a.status != 0
 	if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
-		panic(p)
+		a.cut = true
+		return
 	}
 	s.Log.ErrorContext(r.Context(), "panic while serving a request", "route", shown(r), "request", a.Header().Get(requestHeader), "panic", p, "stack", string(debug.Stack()))
-	if a.status == 0 {
+	if !a.cut {
 		writeProblem(a, internalProblem(a.Header().Get(requestHeader)))
 	}
 }
@@ -140,7 +145,8 @@ func shown(r *http.Request) string {
 // answer remembers the status of an answer for the log.
 type answer struct {
 	http.ResponseWriter
-	status int // 0 while nothing is written
+	status int  // 0 while nothing is written
+	cut    bool // the handler failed on its way
 }
 
 // WriteHeader implements http.ResponseWriter.

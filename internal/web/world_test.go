@@ -39,6 +39,7 @@ type world struct {
 	desk   *authority.Authority
 	engine *conference.Engine
 	log    *logBook
+	close  func() error // of the store
 }
 
 // newWorld makes a world on SQLite.
@@ -52,6 +53,7 @@ func worldAt(t *testing.T, address string) *world {
 	t.Helper()
 	w := &world{t: t, clock: storetest.NewClock(storetest.Start()), log: &logBook{}}
 	st := storetest.OpenURL(t, address, w.clock.Now)
+	w.close = st.Close
 	keys, err := trust.OpenKeys(t.TempDir(), w.clock.Now())
 	if err != nil {
 		t.Fatalf("open keys: %v", err)
