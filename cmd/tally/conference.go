@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/tallystick/tallystick/api"
@@ -32,7 +31,7 @@ func (c enableCmd) Run(ctx context.Context, s *shell) error {
 
 type bridgeAddCmd struct {
 	Name       string   `arg:"" help:"Name of the call bridge or cluster."`
-	CallBridge []string `name:"callbridge" help:"GUID of a call bridge that may post; may repeat; any when left out." placeholder:"GUID" env:"-"`
+	CallBridge []string `name:"callbridge" help:"GUID of a call bridge that may post; may repeat; any when left out." placeholder:"GUID"`
 }
 
 // Run makes a receiver and prints its address, once.
@@ -79,18 +78,9 @@ func (c directoryImportCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	in := s.stdin
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return usage("check the name of the file", "the directory file cannot be read: %v", err)
-		}
-		defer f.Close()
-		in = f
-	}
-	doc, err := io.ReadAll(io.LimitReader(in, maxDirectory+1)) // the server refuses what is larger
+	doc, err := s.read("directory file", c.File, maxDirectory)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", c.File, err)
+		return err
 	}
 	d, err := r.ImportDirectory(ctx, account, doc)
 	if err != nil {

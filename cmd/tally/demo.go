@@ -18,8 +18,8 @@ import (
 )
 
 type demoCmd struct {
-	Listen string        `help:"Loopback address to listen on; any free port when left out." default:"127.0.0.1:0" placeholder:"ADDR" env:"-"`
-	Pace   time.Duration `help:"How long the day of meetings takes." default:"30s" env:"-"`
+	Listen string        `help:"Loopback address to listen on; any free port when left out." default:"127.0.0.1:0" placeholder:"ADDR"`
+	Pace   time.Duration `help:"How long the day of meetings takes." default:"30s"`
 	Once   bool          `help:"End after the tour." env:"-"`
 }
 
@@ -110,6 +110,7 @@ func (d *demo) replay(ctx context.Context, receiver string, pace time.Duration) 
 		return err
 	}
 	day := end.Add(-demoDay)
+	defer d.shell.progressEnd()
 	var shown bool
 	var looked time.Time
 	for _, post := range posts {
@@ -129,10 +130,10 @@ func (d *demo) replay(ctx context.Context, receiver string, pace time.Duration) 
 			if !shown {
 				shown = d.first(meetings)
 			}
-			d.shell.progress("%s: %s", post.at.Format("15:04 MST"), countMeetings(meetings))
+			c := countMeetings(meetings)
+			d.shell.progress("%s: %d meetings, %d personal, %d shared, %d running", post.at.Format("15:04 MST"), c.all, c.personal, c.shared, c.running)
 		}
 	}
-	d.shell.progressEnd()
 	return nil
 }
 
@@ -200,9 +201,4 @@ func countMeetings(meetings []api.Meeting) (c meetingCounts) {
 		}
 	}
 	return c
-}
-
-// String says the counts in words.
-func (c meetingCounts) String() string {
-	return fmt.Sprintf("%d meetings, %d on the personal license of their owner, %d on shared licenses; %d running", c.all, c.personal, c.shared, c.running)
 }

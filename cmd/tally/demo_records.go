@@ -182,7 +182,7 @@ func (m demoMeeting) records(d demoDirectory, number int, day time.Time) []xmlRe
 	case adHoc:
 		call.CallType, call.Name = "adHoc", fmt.Sprintf("00124%03d", number)
 	case gateway:
-		call.CallType = "forwarding"
+		call.CallType, call.Name = "forwarding", "partner@contoso.example"
 	default:
 		space := d.space(m.place)
 		call.CallType, call.Name, call.Space = "coSpace", space.Name, space.ID

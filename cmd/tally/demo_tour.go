@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/api"
@@ -11,6 +12,9 @@ import (
 
 // settling is how long the tour waits for the last report of the conference engine.
 const settling = 10 * time.Second
+
+// sharedTag is the tag of the shared licenses of meetings.
+const sharedTag = "cms-smp-plus"
 
 // tour shows what became of the day: the counts, what is short and why, and commands to try.
 func (d *demo) tour(ctx context.Context) error {
@@ -29,7 +33,8 @@ func (d *demo) tour(ctx context.Context) error {
 		}
 	}
 	out := d.shell.stdout
-	fmt.Fprintf(out, "%s.\n", countMeetings(meetings))
+	c := countMeetings(meetings)
+	fmt.Fprintf(out, "%d meetings, %d on the personal license of their owner, %d on shared licenses; %d running.\n", c.all, c.personal, c.shared, c.running)
 	short := 0
 	for _, l := range licenses {
 		if l.Shortage > 0 {
@@ -59,18 +64,22 @@ Try in another terminal:
 	return nil
 }
 
-// settled returns the licenses once the conference engine has reported the end of the day, or after a while as they are.
+// settled returns the licenses once the authority knows what the conference engine counts, or after a while as they are.
 func (d *demo) settled(ctx context.Context) ([]api.License, error) {
 	until := d.now().Add(settling)
 	for {
+		hours, err := api.Collect(d.client.ConferenceUsage(ctx, d.account, d.now().Add(-time.Hour), time.Time{}))
+		if err != nil {
+			return nil, err
+		}
 		licenses, err := api.Collect(d.client.Licenses(ctx, d.account, ""))
 		if err != nil {
 			return nil, err
 		}
-		for _, l := range licenses {
-			if l.Tag == "cms-smp-plus" && l.Shortage > 0 || d.now().After(until) {
-				return licenses, nil
-			}
+		counted := slices.IndexFunc(hours, func(h api.HourUse) bool { return h.Tag == sharedTag && h.Hour.Equal(d.now().Truncate(time.Hour)) })
+		known := slices.IndexFunc(licenses, func(l api.License) bool { return l.Tag == sharedTag })
+		if counted >= 0 && known >= 0 && licenses[known].InUse == hours[counted].Licenses || d.now().After(until) {
+			return licenses, nil
 		}
 		if err := wait(ctx, 200*time.Millisecond); err != nil {
 			return nil, err

@@ -56,7 +56,7 @@ func onHost(ctx context.Context, c Config, log *slog.Logger, verb func(*authorit
 
 type bootstrapCmd struct {
 	Config `embed:""`
-	Again  bool `help:"Make one more key, because the first is lost."`
+	Again  bool `help:"Make one more key, because the first is lost." env:"-"`
 }
 
 // Run makes an administrator's key and prints it, once.

@@ -101,7 +101,7 @@ func (c instanceRemoveCmd) Run(ctx context.Context, s *shell) error {
 
 type instanceMoveCmd struct {
 	Instance string `arg:"" help:"Id, UDI, serial number or host name."`
-	To       string `required:"" help:"Virtual account to move to." placeholder:"VA" env:"-"`
+	To       string `required:"" help:"Virtual account to move to." placeholder:"VA"`
 }
 
 // Run moves a product instance to another virtual account.

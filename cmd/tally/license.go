@@ -105,9 +105,9 @@ func lotRow(l api.Lot) []any {
 type licenseTransferCmd struct {
 	Tag      string `arg:"" help:"License tag."`
 	Quantity int64  `arg:"" help:"How many."`
-	From     string `required:"" help:"Virtual account that gives." placeholder:"VA" env:"-"`
-	To       string `required:"" help:"Virtual account that gets." placeholder:"VA" env:"-"`
-	Lot      string `help:"Take from this lot only." placeholder:"LOT" env:"-"`
+	From     string `required:"" help:"Virtual account that gives." placeholder:"VA"`
+	To       string `required:"" help:"Virtual account that gets." placeholder:"VA"`
+	Lot      string `help:"Take from this lot only." placeholder:"LOT"`
 }
 
 // Run moves licenses between two virtual accounts.

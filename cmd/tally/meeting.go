@@ -12,7 +12,7 @@ import (
 
 type meetingListCmd struct {
 	periodFlags
-	Running bool `help:"Only meetings that run now." env:"-"`
+	Running bool `help:"Only meetings that run now."`
 }
 
 // Run lists meetings with the licenses they took.
@@ -121,7 +121,7 @@ func (c meetingWhyCmd) Run(ctx context.Context, s *shell) error {
 			doubts = append(doubts, "its end is an estimate")
 		}
 		if m.Conflicts > 0 {
-			doubts = append(doubts, fmt.Sprintf("%d records contradict stored ones", m.Conflicts))
+			doubts = append(doubts, fmt.Sprintf("records that contradict stored ones: %d", m.Conflicts))
 		}
 		if len(doubts) > 0 {
 			fmt.Fprintf(w, "\nNot certain: %s.\n", strings.Join(doubts, "; "))

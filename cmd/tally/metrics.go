@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -81,7 +82,6 @@ func (c Config) measure(ctx context.Context, faces http.Handler, now func() time
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }() // ends with Close
 	return func() {
-		_ = server.Close() // nothing depends on how it ends
-		<-ended
+		_ = errors.Join(server.Close(), <-ended) // nothing depends on how it ends
 	}, m, nil
 }

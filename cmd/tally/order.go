@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/tallystick/tallystick/api"
 	"github.com/tallystick/tallystick/internal/license"
@@ -50,7 +49,7 @@ func (c orderImportCmd) Run(ctx context.Context, s *shell) error {
 		if len(c.Files) > 1 {
 			s.progress("%d of %d files …", i, len(c.Files))
 		}
-		orders, err := readOrders(s.stdin, file)
+		orders, err := readOrders(s, file)
 		if err != nil {
 			note(orderOutcome{File: file}, err)
 		}
@@ -69,22 +68,10 @@ func (c orderImportCmd) Run(ctx context.Context, s *shell) error {
 	return cmp.Or(first, err)
 }
 
-func readOrders(stdin io.Reader, file string) ([]license.Order, error) {
-	in := stdin
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, usage("check the name of the file", "the order file cannot be read: %v", err)
-		}
-		defer f.Close()
-		in = f
-	}
-	doc, err := io.ReadAll(io.LimitReader(in, license.MaxOrderBytes+1))
+func readOrders(s *shell, file string) ([]license.Order, error) {
+	doc, err := s.read("order file", file, license.MaxOrderBytes)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	if len(doc) > license.MaxOrderBytes {
-		return nil, license.Refuse(license.KindTooLarge, "too-large", "split it", "the order file %s is larger than %d bytes", file, license.MaxOrderBytes)
+		return nil, err
 	}
 	return license.ParseOrders(doc)
 }
@@ -93,7 +80,7 @@ func readOrders(stdin io.Reader, file string) ([]license.Order, error) {
 func importOrder(ctx context.Context, r *remote, order license.Order) (orderOutcome, error) {
 	o := orderOutcome{Order: order.Number, Account: order.Account, Outcome: "imported"}
 	if order.Account == "" {
-		return o, usage("every order names its account", "order %s names no account", order.Number)
+		return o, usage("every order names its account", "order %q names no account", order.Number)
 	}
 	doc, err := json.Marshal(order)
 	if err != nil {

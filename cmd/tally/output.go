@@ -93,6 +93,27 @@ type shell struct {
 	stdout, stderr io.Writer
 }
 
+// read reads a file of at most limit bytes; - is standard input.
+func (s *shell) read(noun, file string, limit int64) ([]byte, error) {
+	in := s.stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, usage("check the name of the file", "the %s cannot be read: %v", noun, err)
+		}
+		defer func() { _ = f.Close() }() // nothing was written
+		in = f
+	}
+	doc, err := io.ReadAll(io.LimitReader(in, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the %s %s: %w", noun, file, err)
+	}
+	if int64(len(doc)) > limit {
+		return nil, license.Refuse(license.KindTooLarge, "too-large", "split it", "the %s %s is larger than %d bytes", noun, file, limit)
+	}
+	return doc, nil
+}
+
 // print writes the result of a verb: the document with --json, otherwise what text draws.
 func (s *shell) print(doc any, text func(w io.Writer)) error {
 	if s.JSON {

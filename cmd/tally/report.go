@@ -13,14 +13,14 @@ import (
 
 // periodFlags bound a list or report; a day stands for its first instant, UTC.
 type periodFlags struct {
-	From license.Date `help:"Begin of the period: a day or an RFC 3339 instant." placeholder:"TIME" env:"-"`
-	To   license.Date `help:"End of the period, not included." placeholder:"TIME" env:"-"`
+	From license.Date `help:"Begin of the period: a day or an RFC 3339 instant." placeholder:"TIME"`
+	To   license.Date `help:"End of the period, not included." placeholder:"TIME"`
 }
 
 type reportCmd struct {
 	Kind   string `arg:"" help:"licenses, subscriptions, instances, usage or meetings."`
-	Format string `help:"csv or json; json is usual with --json." enum:"csv,json," default:"" placeholder:"FORMAT" env:"-"`
-	Output string `short:"o" help:"Write to this file." placeholder:"FILE" env:"-"`
+	Format string `help:"csv or json; json is usual with --json." enum:"csv,json," default:"" placeholder:"FORMAT"`
+	Output string `short:"o" help:"Write to this file." placeholder:"FILE"`
 	periodFlags
 }
 

@@ -11,11 +11,11 @@ import (
 
 type tokenCreateCmd struct {
 	vaFlag
-	Days             int    `help:"How long it is valid, 1 to 365." default:"30" env:"-"`
-	MaxUses          int64  `help:"How many products may register with it; no limit when left out." env:"-"`
-	ExportControlled bool   `help:"Let products use export-controlled functions." env:"-"`
-	Description      string `help:"What it is for." placeholder:"TEXT" env:"-"`
-	Output           string `short:"o" help:"Write the token to this file, readable by its owner only, and do not print it." placeholder:"FILE" env:"-"`
+	Days             int    `help:"How long it is valid, 1 to 365." default:"30"`
+	MaxUses          int64  `help:"How many products may register with it; no limit when left out."`
+	ExportControlled bool   `help:"Let products use export-controlled functions."`
+	Description      string `help:"What it is for." placeholder:"TEXT"`
+	Output           string `short:"o" help:"Write the token to this file, readable by its owner only, and do not print it." placeholder:"FILE"`
 }
 
 // Run makes a token and prints its text, once.

@@ -128,11 +128,12 @@ func BenchmarkUsageReport(b *testing.B) {
 	began := time.Now()
 	_, err := h.engine.Usage(b.Context(), h.account, from, clock.Now())
 	must(b, err)
-	b.ReportMetric(float64(time.Since(began).Milliseconds()), "first-ms")
+	first := time.Since(began)
 	for b.Loop() {
 		rows, err := h.engine.Usage(b.Context(), h.account, from, clock.Now())
 		if err != nil || len(rows) < 365*24 {
 			b.Fatalf("got %d rows, %v", len(rows), err)
 		}
 	}
+	b.ReportMetric(float64(first.Milliseconds()), "first-ms")
 }

@@ -82,8 +82,27 @@ func (e *Engine) Run(ctx context.Context) error {
 	return e.flush(last)
 }
 
+// resume writes the meetings of posts that were stored, but not decided, when the last process ended. It finishes what it
+// began also when the engine is stopped right away.
+func (e *Engine) resume(ctx context.Context) {
+	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer end()
+	var all []db.Conference
+	err := e.store.View(ctx, func(tx *store.Tx) (err error) {
+		all, err = tx.Conferences(ctx)
+		return err
+	})
+	for _, c := range all {
+		err = errors.Join(err, e.sync(ctx, c.AccountID))
+	}
+	if err != nil {
+		e.log.ErrorContext(ctx, "meetings are not up to date yet; the next record or question brings them", "error", err)
+	}
+}
+
 // flushing writes what has become dirty, a little later.
 func (e *Engine) flushing(ctx context.Context) {
+	e.resume(ctx)
 	for {
 		select {
 		case <-ctx.Done():

@@ -14,10 +14,13 @@ import (
 // parameter by a search through those before, so that very long statements cost more than several short ones.
 const maxValues = 128
 
-// insertSome is insertRows in statements of few values.
+// insertSome is insertRows, on SQLite in statements of few values.
 func (tx *Tx) insertSome(ctx context.Context, head, tail string, width int, rows [][]any) error {
 	for len(rows) > 0 {
-		n := min(len(rows), max(1, maxValues/width))
+		n := len(rows)
+		if tx.dialect == SQLite {
+			n = min(n, max(1, maxValues/width))
+		}
 		if err := tx.insertRows(ctx, head, tail, width, rows[:n]); err != nil {
 			return err
 		}
