@@ -108,7 +108,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, err)
 	}
-	a, err := agent.New(keeper, agent.Options{Logger: slog.New(slog.NewTextHandler(stderr, nil))})
+	a, err := agent.New(keeper, agent.Options{Now: clock(), Logger: slog.New(slog.NewTextHandler(stderr, nil))})
 	if err != nil {
 		return fail(stderr, err)
 	}

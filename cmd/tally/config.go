@@ -148,22 +148,21 @@ func loadConfig(r io.Reader) (kong.Resolver, error) {
 	return s, nil
 }
 
-// Validate refuses a key that is no flag of any verb: a misspelled setting must not be lost.
+// Validate refuses a key that is no flag of any verb: a misspelled setting must not be lost. Flags without an environment
+// variable, such as --yes, cannot be settings either.
 func (s settings) Validate(app *kong.Application) error {
 	known := map[string]bool{}
 	var walk func(*kong.Node)
 	walk = func(n *kong.Node) {
 		for _, f := range n.Flags {
-			known[f.Name] = true
+			known[f.Name] = len(f.Envs) > 0
 		}
 		for _, child := range n.Children {
 			walk(child)
 		}
 	}
 	walk(app.Node)
-	for _, never := range []string{"help", "version", "config"} {
-		delete(known, never)
-	}
+	known["config"] = false
 	for _, key := range slices.Sorted(maps.Keys(s)) {
 		if !known[key] {
 			return usage("keys are the long names of flags; tally serve --help lists those of the server", "the config file has the unknown key %q", key)

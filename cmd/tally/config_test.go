@@ -81,6 +81,7 @@ func TestServeRefusesBeforeItMakesAnything(t *testing.T) {
 		"a level that is none":            {[]string{"--log-level", "loud"}, exitUsage, "log-level"},
 		"an unknown flag":                 {[]string{"--no-such-flag"}, exitUsage, "no-such-flag"},
 		"an unknown key in the file":      {[]string{"--config", writeConfig(t, `{"lissten": ":1"}`)}, exitUsage, "lissten"},
+		"a confirmation in the file":      {[]string{"--config", writeConfig(t, `{"yes": true}`)}, exitUsage, "yes"},
 		"a file that is no object":        {[]string{"--config", writeConfig(t, `[]`)}, exitUsage, "config file"},
 		"a wrong value in the file":       {[]string{"--config", writeConfig(t, `{"plaintext": "perhaps"}`)}, exitUsage, "plaintext"},
 	} {

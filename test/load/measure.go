@@ -83,7 +83,7 @@ func (d *driver) measure(ctx context.Context) error {
 	}
 	bridges := make([]*play.Bridge, d.connections)
 	for i := range bridges {
-		bridges[i] = play.NewBridge(i, d.started.Add(-time.Hour))
+		bridges[i] = play.NewBridge(i, d.started.AddDate(0, 0, -90))
 	}
 	post := func(path string, n, records int) func() (work, error) {
 		return func() (work, error) { return posts(bridges, d.server.Address, path, n, records), nil }

@@ -16,7 +16,7 @@ type Bridge struct {
 	queue   []string
 }
 
-// NewBridge makes a bridge with a session of its own, which starts its first meeting at start.
+// NewBridge makes a bridge with a session of its own, which starts its first meeting of half an hour at start.
 func NewBridge(n int, start time.Time) *Bridge {
 	return &Bridge{session: fmt.Sprintf("%08x-0000-4000-8000-%012x", start.UnixNano()&0xffffffff, n), now: start}
 }
@@ -56,6 +56,8 @@ func (b *Bridge) play() {
 	space := fmt.Sprintf("00000000-0000-4000-a000-%012x", b.meeting%500)
 	b.record("callStart", fmt.Sprintf("<call id=\"%s\"><name>Weekly meeting %d</name><callType>coSpace</callType><coSpace>%s</coSpace><callCorrelator>%s</callCorrelator></call>",
 		call, b.meeting, space, "c"+call[1:]))
+	const length = 30 * time.Minute
+	whole := int(length/time.Second) + 4
 	legs := make([]string, 4)
 	for i := range legs {
 		legs[i] = fmt.Sprintf("%s-%04x-4000-b000-%s", b.session[:8], i, unique)
@@ -65,10 +67,11 @@ func (b *Bridge) play() {
 			legs[i], call, legs[i], i))
 		b.now = b.now.Add(time.Second)
 	}
-	b.now = b.now.Add(10 * time.Second)
+	b.now = b.now.Add(length)
 	for i := range legs {
 		b.record("callLegEnd", fmt.Sprintf("<callLeg id=\"%s\"><reason>remoteTeardown</reason><remoteTeardown>true</remoteTeardown><durationSeconds>%d</durationSeconds><activatedDuration>%d</activatedDuration><mediaUsagePercentages><mainVideoViewer>98.9</mainVideoViewer><mainVideoContributor>100.0</mainVideoContributor></mediaUsagePercentages><encryptedMedia>true</encryptedMedia><rxAudio><codec>opus</codec></rxAudio><txAudio><codec>opus</codec></txAudio></callLeg>",
-			legs[i], 14-i, 14-i))
+			legs[i], whole-i, whole-i))
 	}
-	b.record("callEnd", fmt.Sprintf("<call id=\"%s\"><callLegsCompleted>4</callLegsCompleted><callLegsMaxActive>4</callLegsMaxActive><durationSeconds>14</durationSeconds></call>", call))
+	b.record("callEnd", fmt.Sprintf("<call id=\"%s\"><callLegsCompleted>4</callLegsCompleted><callLegsMaxActive>4</callLegsMaxActive><durationSeconds>%d</durationSeconds></call>", call, whole))
+	b.now = b.now.Add(length / 10)
 }
