@@ -88,6 +88,7 @@ func TestShownStatus(t *testing.T) {
 		{"A3 authorized", Standing{Registered: true, UsesLicenses: true, Answer: StatusAuthorized, Deadline: deadline}, noon, StatusAuthorized},
 		{"A4 out of compliance", Standing{Registered: true, UsesLicenses: true, Answer: StatusOutOfCompliance, Deadline: deadline}, noon, StatusOutOfCompliance},
 		{"rule 37 one hour before the deadline", Standing{Registered: true, UsesLicenses: true, Answer: StatusAuthorized, Deadline: deadline}, deadline.Add(-time.Hour), StatusAuthorized},
+		{"A6 first use after a deadline that passed without any", Standing{Registered: true, UsesLicenses: true, Deadline: deadline}, deadline, StatusExpired},
 		{"A6 at the deadline", Standing{Registered: true, UsesLicenses: true, Answer: StatusAuthorized, Deadline: deadline}, deadline, StatusExpired},
 	} {
 		if got := ShownStatus(c.s, c.at); got != c.want {

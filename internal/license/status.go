@@ -32,12 +32,12 @@ func ShownStatus(s Standing, now time.Time) AuthorizationStatus {
 	switch {
 	case !s.UsesLicenses && (!s.Registered || s.Answer != StatusOutOfCompliance):
 		return StatusNone
+	case s.Registered && !s.Deadline.IsZero() && !now.Before(s.Deadline):
+		return StatusExpired
 	case !s.Registered && s.Evaluation.Expired():
 		return StatusEvalExpired
 	case !s.Registered, s.Answer == "":
 		return StatusEvaluation
-	case !s.Deadline.IsZero() && !now.Before(s.Deadline):
-		return StatusExpired
 	}
 	return s.Answer
 }
