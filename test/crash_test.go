@@ -122,11 +122,11 @@ func newCrash(t *testing.T, database string) *crash {
 
 func (c *crash) get(t *testing.T, url string) []byte {
 	t.Helper()
-	r, err := http.Get(url) //nolint:gosec,noctx // a server of this test
+	r, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Body.Close() //nolint:errcheck // read below
+	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
 	if err != nil || r.StatusCode != http.StatusOK {
 		t.Fatalf("GET %s: %s, %v", url, r.Status, err)
@@ -168,7 +168,7 @@ func (c *crash) round(t *testing.T, n int) {
 	for _, b := range c.bridges {
 		wg.Go(func() { c.post(ctx, t, s.URL, b) })
 	}
-	time.Sleep(time.Duration(20+rand.IntN(500)) * time.Millisecond) //nolint:gosec // the moment of the crash is the subject
+	time.Sleep(time.Duration(20+rand.IntN(500)) * time.Millisecond)
 	s.Kill()
 	cancel()
 	wg.Wait()
@@ -191,7 +191,7 @@ func send(ctx context.Context, url string, body []byte) ([]byte, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	defer answer.Body.Close() //nolint:errcheck // read below
+	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	return text, answer.StatusCode, err
 }
@@ -208,7 +208,7 @@ func (c *crash) report(ctx context.Context, t *testing.T, url string, p *reporte
 			if p.Instance == "" {
 				p.pending, err = p.Registration(c.token)
 			} else {
-				use := rand.Int64N(20) //nolint:gosec // any number does
+				use := rand.Int64N(20)
 				p.pending, err = p.Report(wire.Usage{Tag: "exp-rms", Count: use})
 				p.use[p.Number] = use
 			}
@@ -249,7 +249,7 @@ func (c *crash) acknowledge(t *testing.T, p *reporter, answer []byte) {
 func (c *crash) post(ctx context.Context, t *testing.T, url string, b *poster) {
 	for ctx.Err() == nil {
 		if b.pending == nil {
-			b.pending = b.Post(1 + rand.IntN(12)) //nolint:gosec // any number does
+			b.pending = b.Post(1 + rand.IntN(12))
 		}
 		answer, status, err := send(ctx, url+c.receiver, b.pending)
 		if err != nil || status == http.StatusServiceUnavailable {
@@ -281,7 +281,7 @@ func (c *crash) check(t *testing.T) {
 	if err != nil {
 		t.Fatalf("open the database after the crash: %v", err)
 	}
-	defer st.Close() //nolint:errcheck // reading
+	defer st.Close()
 	err = st.View(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(c.checkProducts(t, tx), c.checkBooks(t, tx), c.checkRecords(t, tx))
 	})
@@ -297,7 +297,7 @@ func rows(t *testing.T, tx *store.Tx, fn func(scan func(...any) error) error, te
 	if err != nil {
 		return err
 	}
-	defer r.Close() //nolint:errcheck // reading
+	defer r.Close()
 	for r.Next() {
 		if err := fn(r.Scan); err != nil {
 			return err

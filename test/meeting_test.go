@@ -158,7 +158,7 @@ func TestRecordedSamples(t *testing.T) {
 	d.run(0, tally(), "conference", "enable")
 	url, _ := d.json(tally(), "conference", "bridge", "add", "cluster-1")["url"].(string)
 	for n := range 10 {
-		body, err := os.ReadFile(filepath.Join(dir, "mividas-2017", fmt.Sprintf("post-%02d.xml", n+1))) //nolint:gosec // the tester's folder
+		body, err := os.ReadFile(filepath.Join(dir, "mividas-2017", fmt.Sprintf("post-%02d.xml", n+1)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -211,7 +211,7 @@ type Page struct {
 }
 
 // rows is the number of rows to ask the store for: one more than the page, which tells whether there is a next one.
-func (p Page) rows() int32 { return int32(p.limit() + 1) } //nolint:gosec // limit is at most 1000
+func (p Page) rows() int32 { return int32(p.limit() + 1) }
 
 func (p Page) limit() int {
 	if p.Limit < 1 || p.Limit > 1000 {

@@ -163,7 +163,7 @@ func TestRefusedOrders(t *testing.T) {
 		"end before start": {`{"order":"1","account":"a","lines":[{"tag":"vts","quantity":1,"start":"2026-02-02","end":"2026-02-01"}]}`, "not after"},
 		"bad date":         {`{"order":"1","account":"a","lines":[{"tag":"vts","quantity":1,"start":"02.02.2026"}]}`, "no date"},
 		"bad type":         {`{"order":"1","account":"a","lines":[{"tag":"vts","quantity":1,"type":"FOREVER"}]}`, "FOREVER"},
-		"csv column":       {"order,account,colour\n1,a,red\n", "colour"},
+		"csv column":       {"order,account,shade\n1,a,red\n", "shade"},
 		"csv quantity":     {"order,account,tag,quantity\n1,a,vts,many\n", "line 2"},
 	} {
 		orders, err := ParseOrders([]byte(c.doc))
@@ -186,7 +186,7 @@ func TestCatalogRefusesCircles(t *testing.T) {
 		"twice":       `{"licenses":[{"tag":"a","name":"A"},{"tag":"a","name":"B"}]}`,
 		"nameless":    `{"licenses":[{"tag":"a"}]}`,
 		"unknown sku": `{"licenses":[{"tag":"a","name":"A"}],"skus":[{"sku":"S","tag":"z","quantity":1}]}`,
-		"member":      `{"licences":[]}`,
+		"member":      `{"licensees":[]}`,
 	} {
 		if _, err := ParseCatalog([]byte(doc)); AsError(err) == nil {
 			t.Errorf("%s: got %v, want a refusal", name, err)

@@ -91,14 +91,11 @@ func (tx *Tx) scanAll(ctx context.Context, text string, args []any, scan func(fu
 	if err != nil {
 		return err
 	}
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		if err := scan(rows.Scan); err != nil {
-			_ = rows.Close()
 			return err
 		}
-	}
-	if err := rows.Close(); err != nil {
-		return err
 	}
 	return rows.Err()
 }

@@ -14,6 +14,8 @@
 //     read again only by a process that starts anew.
 package store
 
+//go:generate sqlc generate
+
 import (
 	"context"
 	"errors"

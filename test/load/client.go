@@ -116,7 +116,7 @@ func (d *dialer) kept(w work) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		defer c.raw.Close() //nolint:errcheck // measured already
+		defer c.raw.Close()
 		conns[i] = c
 	}
 	return each(w, func(i int, requests [][]byte) error {
@@ -167,7 +167,7 @@ func (d *dialer) open(ctx context.Context, w work, perSecond float64) ([]time.Du
 		if err != nil {
 			return nil, err
 		}
-		defer c.raw.Close() //nolint:errcheck // measured already
+		defer c.raw.Close()
 		conns[i] = c
 	}
 	latencies := make([][]time.Duration, len(w))

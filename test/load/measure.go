@@ -273,7 +273,7 @@ func probeDisk() float64 {
 		return 0
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // a temporary file
-	defer f.Close()           //nolint:errcheck // a temporary file
+	defer f.Close()
 	block, n, start := make([]byte, 4096), 0, time.Now()
 	for time.Since(start) < time.Second {
 		if _, err := f.Write(block); err != nil {

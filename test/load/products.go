@@ -48,7 +48,7 @@ func (d *driver) registerOne(p *play.Product, root trust.Fingerprint) error {
 	if err != nil {
 		return err
 	}
-	defer c.raw.Close() //nolint:errcheck // done
+	defer c.raw.Close()
 	answer, err := c.do(request(d.server.Address, registerPath, "application/jose", envelope))
 	if err != nil {
 		return err

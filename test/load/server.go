@@ -46,11 +46,11 @@ var operator = access.Person{ID: "load", Role: access.Administrator, Account: ac
 // serveBench runs the real handlers of the product and, beside them, the baseline handlers, over TLS on a free loopback port.
 func serveBench(ctx context.Context, db, profile string, out io.Writer) error {
 	if profile != "" {
-		f, err := os.Create(profile) //nolint:gosec // the operator's file
+		f, err := os.Create(profile)
 		if err != nil {
 			return err
 		}
-		defer f.Close() //nolint:errcheck // written by then
+		defer f.Close()
 		if err := pprof.StartCPUProfile(f); err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func serveBench(ctx context.Context, db, profile string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer st.Close() //nolint:errcheck // the process ends
+	defer st.Close()
 	keys, err := trust.OpenKeys(dir, time.Now())
 	if err != nil {
 		return err
@@ -221,7 +221,7 @@ func (p *publicKeys) read(keyID string) (*map[string]*ecdsa.PublicKey, error) {
 		if err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // reading
+		defer rows.Close()
 		for rows.Next() {
 			var id string
 			var der []byte
@@ -250,7 +250,7 @@ func startServer(ctx context.Context, db, profile string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.CommandContext(ctx, self, "-serve", "-db", db, "-profile", profile)} //nolint:gosec // this program itself
+	p := &process{cmd: exec.CommandContext(ctx, self, "-serve", "-db", db, "-profile", profile)}
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -21,7 +21,7 @@ func Binaries(dir string, tags string) error {
 	if tags != "" {
 		args = append(args, "-tags", tags)
 	}
-	cmd := exec.Command("go", append(args, "./cmd/...")...) //nolint:gosec // arguments of our own
+	cmd := exec.Command("go", append(args, "./cmd/...")...)
 	cmd.Dir = root()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the programs: %w\n%s", err, out)
@@ -144,7 +144,7 @@ func (s *Server) Stop() int {
 
 // Run runs a program to its end and returns what it printed and its exit code.
 func Run(ctx context.Context, env []string, program string, args ...string) (stdout, stderr string, code int) {
-	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // programs of our own
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), env...)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
