@@ -68,7 +68,7 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 	if err != nil {
 		return err
 	}
-	closeMetrics, handler, err := c.measure(ctx, faces, now)
+	closeMetrics, handler, err := c.measure(ctx, faces)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
