@@ -177,7 +177,7 @@ func resolveVA(ctx context.Context, tx *store.Tx, account db.Account, ref string
 }
 
 func (d *desk) va(ctx context.Context, ref string) (db.VirtualAccount, error) {
-	return resolveVA(ctx, d.Tx, d.account, ref)
+	return resolveVA(ctx, d.Tx, d.account.Account, ref)
 }
 
 // CreateVirtualAccount makes a virtual account. A name that is taken is a conflict.
@@ -353,7 +353,7 @@ func (a *Authority) changeVA(ctx context.Context, who access.Person, account, re
 		if err := fn(d, &va); err != nil {
 			return err
 		}
-		out = vaOf(va, d.account)
+		out = vaOf(va, d.account.Account)
 		return nil
 	})
 	return out, err

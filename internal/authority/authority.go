@@ -12,7 +12,6 @@ package authority
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,10 +77,8 @@ func (a *Authority) Ready(ctx context.Context) error {
 type desk struct {
 	*store.Tx
 	who     access.Person
-	account db.Account
+	account *store.LockedAccount
 	now     time.Time
-	before  []byte // hash of the newest event
-	seq     int64
 }
 
 // write runs one writing verb of an account: it locks the account's row first, which makes decisions of the account serial
@@ -106,15 +103,11 @@ func outcome(verb string, err error) error {
 }
 
 func lock(ctx context.Context, tx *store.Tx, who access.Person, account string) (*desk, error) {
-	row, err := tx.LockAccount(ctx, db.LockAccountParams{Now: store.Ms(tx.Now()), AccountID: account})
-	if errors.Is(err, store.ErrNoRow) {
-		return nil, license.NotFound("account", account)
-	}
+	row, err := tx.Lock(ctx, account)
 	if err != nil {
-		return nil, fmt.Errorf("lock account %s: %w", account, err)
+		return nil, err
 	}
-	tx.SetNow(store.At(row.LastAt))
-	return &desk{Tx: tx, who: who, account: row, now: store.At(row.LastAt), before: row.EventHash, seq: row.EventSeq}, nil
+	return &desk{Tx: tx, who: who, account: row, now: tx.Now()}, nil
 }
 
 // read runs a reading verb in one snapshot.
@@ -162,44 +155,10 @@ func once[T any](ctx context.Context, a *Authority, who access.Person, account, 
 	return answer, err
 }
 
-// eventBody is the exact form of an event; its bytes are kept as they were hashed.
-type eventBody struct {
-	Version int       `json:"v"`
-	Account string    `json:"account"`
-	Seq     int64     `json:"seq"`
-	At      time.Time `json:"at"`
-	Actor   string    `json:"actor"`
-	Kind    string    `json:"kind"`
-	Subject string    `json:"subject"`
-	Data    any       `json:"data,omitempty"`
-	Before  string    `json:"before"`
-}
-
-// record appends an event to the account's chain. It returns the event's number.
+// record appends the verb's event to the account's chain and returns its number.
 func (d *desk) record(ctx context.Context, kind, subject string, data any) (int64, error) {
-	body, err := json.Marshal(eventBody{
-		Version: 1, Account: d.account.AccountID, Seq: d.seq + 1, At: d.now, Actor: d.who.ID, Kind: kind, Subject: subject,
-		Data: data, Before: hex.EncodeToString(d.before),
-	})
-	if err != nil {
-		return 0, fmt.Errorf("encode event %s: %w", kind, err)
-	}
-	hash := trust.ChainHash(d.before, body)
-	if err := d.InsertEvent(ctx, db.InsertEventParams{
-		AccountID: d.account.AccountID, Seq: d.seq + 1, HappenedAt: store.Ms(d.now), Kind: kind, Actor: d.who.ID, Subject: subject,
-		Body: body, Hash: hash[:],
-	}); err != nil {
-		return 0, fmt.Errorf("append event %s: %w", kind, err)
-	}
-	n, err := d.AdvanceEvents(ctx, db.AdvanceEventsParams{Seq: d.seq + 1, Hash: hash[:], AccountID: d.account.AccountID, Before: d.seq})
-	if err != nil || n != 1 {
-		return 0, fmt.Errorf("advance event chain of %s (%d rows): %w", d.account.AccountID, n, errors.Join(err, errChain))
-	}
-	d.seq, d.before = d.seq+1, hash[:]
-	return d.seq, nil
+	return d.account.Record(ctx, d.who.ID, kind, subject, data)
 }
-
-var errChain = errors.New("the event chain moved under the account's lock")
 
 // nameKey folds a name for comparison: names differ only when they differ in more than case.
 func nameKey(s string) string { return strings.ToLower(strings.TrimSpace(s)) }

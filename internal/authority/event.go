@@ -110,7 +110,7 @@ func (v *Verification) chain(ctx context.Context, tx *store.Tx, account string) 
 		}
 		for _, r := range rows {
 			v.Events++
-			var body eventBody
+			var body store.EventBody
 			hash := trust.ChainHash(last, r.Body)
 			switch err := json.Unmarshal(r.Body, &body); {
 			case err != nil:

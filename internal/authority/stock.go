@@ -145,7 +145,7 @@ func (c *stockCache) load(ctx context.Context, d *desk) (inventory, error) {
 	c.mu.Lock()
 	kept, ok := c.of[account]
 	c.mu.Unlock()
-	if ok && kept.seq == d.seq {
+	if ok && kept.seq == d.account.EventSeq {
 		return kept.stock, nil
 	}
 	in, err := loadInventory(ctx, d.Tx, account, false)
@@ -157,7 +157,7 @@ func (c *stockCache) load(ctx context.Context, d *desk) (inventory, error) {
 	if c.of == nil || len(c.of) >= maxKeptStock {
 		c.of = map[string]keptStock{}
 	}
-	c.of[account] = keptStock{d.seq, in}
+	c.of[account] = keptStock{d.account.EventSeq, in}
 	return in, nil
 }
 
@@ -287,77 +287,57 @@ func (in inventory) nextEnd(va string, tag license.Tag, now time.Time) time.Time
 // Licenses lists the pools of an account, or of one virtual account, with bought, used, available and short quantities and
 // their reasons. Pools that hold nothing and are used by nobody do not appear.
 func (a *Authority) Licenses(ctx context.Context, who access.Person, account, va string) ([]LicenseRow, error) {
-	id, err := a.scope(ctx, who, access.See, account)
-	if err != nil {
-		return nil, err
-	}
 	var out []LicenseRow
-	err = a.read(ctx, "list licenses", func(tx *store.Tx) error {
-		row, err := tx.Account(ctx, id)
-		if err != nil {
-			return err
-		}
-		in, err := loadInventory(ctx, tx, id, true)
-		if err != nil {
-			return err
-		}
-		only := ""
-		if va != "" {
-			v, err := resolveVA(ctx, tx, row, va)
-			if err != nil {
-				return err
-			}
-			only = v.VaID
-		}
-		for _, r := range a.rows(in, tx.Now()) {
+	err := a.survey(ctx, who, account, va, true, func(in inventory, only string, now time.Time) {
+		for _, r := range a.rows(in, now) {
 			idle := r.Quantity == 0 && r.InUse == 0 && len(r.Why) == 0
 			if !idle && (only == "" || r.VirtualAccountID == only) {
 				out = append(out, r)
 			}
 		}
-		return nil
 	})
 	return out, err
 }
 
 // Lots lists what the virtual accounts hold, lot by lot.
 func (a *Authority) Lots(ctx context.Context, who access.Person, account, va string) ([]LotRow, error) {
-	id, err := a.scope(ctx, who, access.See, account)
-	if err != nil {
-		return nil, err
-	}
 	var out []LotRow
-	err = a.read(ctx, "list lots", func(tx *store.Tx) error {
-		row, err := tx.Account(ctx, id)
-		if err != nil {
-			return err
-		}
-		in, err := loadInventory(ctx, tx, id, false)
-		if err != nil {
-			return err
-		}
-		only := ""
-		if va != "" {
-			v, err := resolveVA(ctx, tx, row, va)
-			if err != nil {
-				return err
-			}
-			only = v.VaID
-		}
+	err := a.survey(ctx, who, account, va, false, func(in inventory, only string, now time.Time) {
 		names := map[string]string{}
 		for _, v := range in.vas {
-			names[poolPlace(v.VaID)] = v.Name
+			if only == "" || v.VaID == only {
+				names[poolPlace(v.VaID)] = v.Name
+			}
 		}
 		for _, h := range in.holdings {
-			if only != "" && h.Place != poolPlace(only) {
-				continue
+			if name, shown := names[h.Place]; shown {
+				lot := lotOf(h)
+				out = append(out, LotRow{Lot: lot, VirtualAccount: name, Status: lot.Status(now)})
 			}
-			lot := lotOf(h)
-			out = append(out, LotRow{Lot: lot, VirtualAccount: names[h.Place], Status: lot.Status(tx.Now())})
 		}
-		return nil
 	})
 	return out, err
+}
+
+// survey hands fn the stock of an account, with what uses it when withUses is set, and the id of the one virtual account that was
+// asked for, empty for all.
+func (a *Authority) survey(ctx context.Context, who access.Person, account, va string, withUses bool, fn func(in inventory, only string, now time.Time)) error {
+	id, err := a.scope(ctx, who, access.See, account)
+	if err != nil {
+		return err
+	}
+	return a.read(ctx, "read stock", func(tx *store.Tx) error {
+		_, only, err := vaNames(ctx, tx, id, va)
+		if err != nil {
+			return err
+		}
+		in, err := loadInventory(ctx, tx, id, withUses)
+		if err != nil {
+			return err
+		}
+		fn(in, only, tx.Now())
+		return nil
+	})
 }
 
 // Transfer is a wish to move licenses between two virtual accounts.
