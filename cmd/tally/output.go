@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,6 +77,8 @@ func fail(stderr io.Writer, err error) int {
 		message, hint = cmp.Or(p.Detail, p.Title), p.Hint
 	} else if e := license.AsError(err); e != nil {
 		message, hint = e.Message, e.Hint
+	} else if _, foreign := errors.AsType[x509.UnknownAuthorityError](err); foreign {
+		hint = "set --root or TALLY_ROOT to the server's root certificate, or to its fingerprint, which `tally serve` logs at its start"
 	} else if _, away := errors.AsType[*api.Unreachable](err); away {
 		hint = "check --url, --root and the network, and that the server runs"
 	}

@@ -86,11 +86,13 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 
 	server := &http.Server{
 		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 5 * time.Minute, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }() // ends with Shutdown
-	fmt.Fprintf(stdout, "listening on %s\n", c.address(listener.Addr().String()))
+	address := c.address(listener.Addr().String())
+	log.Info("serving", "url", address, "root", desk.Keys().Fingerprint().String(), "database", desk.store.Dialect(), "version", version)
+	fmt.Fprintf(stdout, "listening on %s\n", address)
 
 	select {
 	case err = <-served:
