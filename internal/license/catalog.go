@@ -1,10 +1,10 @@
 package license
 
 import (
-	"bytes"
 	_ "embed" // the default catalog
-	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -43,6 +43,8 @@ type Catalog struct {
 }
 
 type catalogFile struct {
+	// Replace drops what stood in the catalog before; otherwise the file extends it.
+	Replace  bool           `json:"replace,omitempty"`
 	Licenses []CatalogEntry `json:"licenses"`
 	SKUs     []SKU          `json:"skus"`
 }
@@ -56,51 +58,81 @@ var DefaultCatalog = sync.OnceValue(func() *Catalog {
 	return c
 })
 
-// ParseCatalog reads a catalog document. Unknown members, tags given twice, tiers that do not exist and circles among the
-// tiers are refused. The caller bounds the size.
-func ParseCatalog(doc []byte) (*Catalog, error) {
+// ParseCatalog reads a catalog document that stands alone. See ExtendCatalog.
+func ParseCatalog(doc []byte) (*Catalog, error) { return ExtendCatalog(nil, doc) }
+
+// ExtendCatalog reads a catalog document: its tags and part numbers are added to those of base, in place of the ones that base
+// has under the same name; a document with "replace": true stands alone. Unknown members, tags given twice, tiers that do not
+// exist and circles among the tiers are refused. The caller bounds the size.
+func ExtendCatalog(base *Catalog, doc []byte) (*Catalog, error) {
 	var f catalogFile
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&f); err != nil {
+	if err := strictJSON(doc, &f); err != nil {
 		return nil, badCatalog("it is not a JSON document of the documented form: %v", err)
 	}
 	c := &Catalog{entries: map[Tag]CatalogEntry{}, skus: map[string]SKU{}, depth: map[Tag]int{}}
-	for _, e := range f.Licenses {
+	if base != nil && !f.Replace {
+		c.entries, c.skus, c.order = maps.Clone(base.entries), maps.Clone(base.skus), slices.Clone(base.order)
+	}
+	if err := c.addEntries(f.Licenses); err != nil {
+		return nil, err
+	}
+	if err := c.measureTiers(); err != nil {
+		return nil, err
+	}
+	return c, c.addSKUs(f.SKUs)
+}
+
+func (c *Catalog) addEntries(entries []CatalogEntry) error {
+	given := map[Tag]bool{}
+	for _, e := range entries {
 		if _, err := ParseTag(string(e.Tag)); err != nil {
-			return nil, err
+			return err
 		}
-		if _, twice := c.entries[e.Tag]; twice {
-			return nil, badCatalog("the tag %s stands in it twice", e.Tag)
+		switch {
+		case given[e.Tag]:
+			return badCatalog("the tag %s stands in it twice", e.Tag)
+		case e.Name == "":
+			return badCatalog("the tag %s has no name", e.Tag)
 		}
-		if e.Name == "" {
-			return nil, badCatalog("the tag %s has no name", e.Tag)
+		given[e.Tag] = true
+		if !c.Knows(e.Tag) {
+			c.order = append(c.order, e.Tag)
 		}
 		c.entries[e.Tag] = e
-		c.order = append(c.order, e.Tag)
 	}
+	return nil
+}
+
+// measureTiers counts the tiers above each tag and refuses tiers that do not exist or run in a circle.
+func (c *Catalog) measureTiers() error {
 	for _, tag := range c.order {
 		depth := 0
 		for above := c.entries[tag].Above; above != ""; above = c.entries[above].Above {
-			if _, ok := c.entries[above]; !ok {
-				return nil, badCatalog("the tier %s above %s does not exist", above, tag)
+			if !c.Knows(above) {
+				return badCatalog("the tier %s above %s does not exist", above, tag)
 			}
 			if depth++; depth > len(c.order) {
-				return nil, badCatalog("the tiers above %s run in a circle", tag)
+				return badCatalog("the tiers above %s run in a circle", tag)
 			}
 		}
 		c.depth[tag] = depth
 	}
-	for _, s := range f.SKUs {
-		if _, ok := c.entries[s.Tag]; !ok {
-			return nil, badCatalog("the part number %s deposits the unknown tag %s", s.SKU, s.Tag)
+	return nil
+}
+
+func (c *Catalog) addSKUs(skus []SKU) error {
+	given := map[string]bool{}
+	for _, s := range skus {
+		if !c.Knows(s.Tag) {
+			return badCatalog("the part number %s deposits the unknown tag %s", s.SKU, s.Tag)
 		}
-		if _, twice := c.skus[s.SKU]; twice || s.SKU == "" || s.Quantity < 1 {
-			return nil, badCatalog("the part number %q is empty, stands in it twice, or deposits less than 1", s.SKU)
+		if given[s.SKU] || s.SKU == "" || s.Quantity < 1 {
+			return badCatalog("the part number %q is empty, stands in it twice, or deposits less than 1", s.SKU)
 		}
+		given[s.SKU] = true
 		c.skus[s.SKU] = s
 	}
-	return c, nil
+	return nil
 }
 
 func badCatalog(format string, args ...any) *Error {

@@ -66,7 +66,7 @@ func TestComplyExplains(t *testing.T) {
 	}})
 	want := []string{
 		"2 licenses are missing: 3 in use, 1 available to this virtual account.",
-		"Bridge (ins_1) uses 3 since 2026-03-02 12:00 UTC.",
+		"Bridge (ins_1) uses 3, and has used this license since 2026-03-02 12:00 UTC.",
 		"A lot of 2 ended on 2026-03-02 12:00 UTC and no longer counts.",
 		`Virtual account "Labs" has 5 free: transferring them here would help.`,
 		"Ordering 2 more of cms-smp-plus would cover the use.",

@@ -40,9 +40,9 @@ func (f Fact) Text() string {
 	case FactShort:
 		return fmt.Sprintf("%s missing: %d in use, %d available to this virtual account.", plural(f.Count, "license is", "licenses are"), f.Of, f.Of-f.Count)
 	case FactCovered:
-		return fmt.Sprintf("%d in use, covered by %s.", f.Count, plural(f.Of, "license", "licenses"))
+		return fmt.Sprintf("This virtual account uses %d, covered by %s.", f.Count, plural(f.Of, "license", "licenses"))
 	case FactUse:
-		return fmt.Sprintf("%s uses %d since %s.", f.who(), f.Count, stamp(f.Since))
+		return fmt.Sprintf("%s uses %d, and has used this license since %s.", f.who(), f.Count, stamp(f.Since))
 	case FactBorrowed:
 		return fmt.Sprintf("%s borrowed from the higher tier %s.", plural(f.Count, "license is", "licenses are"), f.Other)
 	case FactLent:

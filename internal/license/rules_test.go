@@ -197,6 +197,24 @@ func TestCatalogRefusesCircles(t *testing.T) {
 	}
 }
 
+func TestCatalogExtends(t *testing.T) {
+	t.Parallel()
+	c, err := ExtendCatalog(DefaultCatalog(), []byte(`{"licenses":[{"tag":"acme-widget","name":"Widget","above":"vts"},{"tag":"vts","name":"Another name"}],
+		"skus":[{"sku":"W-1","tag":"acme-widget","quantity":5}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, ok := c.SKU("W-1"); !ok || s.Quantity != 5 || c.Name("vts") != "Another name" || !c.Knows("cms-smp-plus") || c.above("acme-widget") != "vts" {
+		t.Errorf("extended: %+v", c.entries)
+	}
+	if DefaultCatalog().Knows("acme-widget") {
+		t.Error("extending changed the catalog that was extended")
+	}
+	if c, err = ExtendCatalog(DefaultCatalog(), []byte(`{"replace":true,"licenses":[{"tag":"acme-widget","name":"Widget"}]}`)); err != nil || len(c.Entries()) != 1 {
+		t.Errorf("replaced: %d entries, %v", len(c.Entries()), err)
+	}
+}
+
 func TestReportCSV(t *testing.T) {
 	t.Parallel()
 	r := Report{Columns: []string{"name", "count", "at"}, Rows: [][]any{{"=1+1", int64(2), noon}, {"a,\"b\"\nc", nil, time.Time{}}, {"@x", int64(-3), nil}}}
