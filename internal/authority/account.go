@@ -46,29 +46,35 @@ func (a *Authority) CreateAccount(ctx context.Context, who access.Person, name s
 	}
 	var made Account
 	err := a.store.Update(ctx, "create account", func(tx *store.Tx) error {
-		made = Account{ID: trust.NewID("acc", tx.Now()), Name: name, DefaultVA: trust.NewID("va", tx.Now()), CreatedAt: tx.Now(), VirtualAccount: firstVA}
-		n, err := tx.ClaimAccountName(ctx, db.ClaimAccountNameParams{NameKey: nameKey(name), AccountID: made.ID})
-		if err != nil {
-			return fmt.Errorf("claim account name: %w", err)
-		}
-		if n == 0 {
-			return license.Refuse(license.KindConflict, "name-taken", "use `tally account list` to see the accounts", "there is an account %q already", name)
-		}
-		now := store.Ms(tx.Now())
-		if err := tx.InsertAccount(ctx, db.InsertAccountParams{AccountID: made.ID, Name: name, CreatedAt: now, LastAt: now, EventHash: []byte{}, DefaultVa: made.DefaultVA}); err != nil {
-			return fmt.Errorf("insert account: %w", err)
-		}
-		d, err := lock(ctx, tx, who, made.ID)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.InsertVA(ctx, db.InsertVAParams{AccountID: made.ID, VaID: made.DefaultVA, Name: firstVA, NameKey: nameKey(firstVA), CreatedAt: now}); err != nil {
-			return fmt.Errorf("insert default virtual account: %w", err)
-		}
-		_, err = d.record(ctx, "account.created", made.ID, map[string]string{"name": name, "defaultVirtualAccount": made.DefaultVA})
+		var err error
+		made, err = repeatable(ctx, tx, who, access.Site, "create account", name, func() (Account, error) { return createAccount(ctx, tx, who, name) })
 		return err
 	})
 	return made, outcome("create account", err)
+}
+
+func createAccount(ctx context.Context, tx *store.Tx, who access.Person, name string) (Account, error) {
+	made := Account{ID: trust.NewID("acc", tx.Now()), Name: name, DefaultVA: trust.NewID("va", tx.Now()), CreatedAt: tx.Now(), VirtualAccount: firstVA}
+	n, err := tx.ClaimAccountName(ctx, db.ClaimAccountNameParams{NameKey: nameKey(name), AccountID: made.ID})
+	if err != nil {
+		return made, fmt.Errorf("claim account name: %w", err)
+	}
+	if n == 0 {
+		return made, license.Refuse(license.KindConflict, "name-taken", "use `tally account list` to see the accounts", "there is an account %q already", name)
+	}
+	now := store.Ms(tx.Now())
+	if err := tx.InsertAccount(ctx, db.InsertAccountParams{AccountID: made.ID, Name: name, CreatedAt: now, LastAt: now, EventHash: []byte{}, DefaultVa: made.DefaultVA}); err != nil {
+		return made, fmt.Errorf("insert account: %w", err)
+	}
+	d, err := lock(ctx, tx, who, made.ID)
+	if err != nil {
+		return made, err
+	}
+	if _, err := tx.InsertVA(ctx, db.InsertVAParams{AccountID: made.ID, VaID: made.DefaultVA, Name: firstVA, NameKey: nameKey(firstVA), CreatedAt: now}); err != nil {
+		return made, fmt.Errorf("insert default virtual account: %w", err)
+	}
+	_, err = d.record(ctx, "account.created", made.ID, map[string]string{"name": name, "defaultVirtualAccount": made.DefaultVA})
+	return made, err
 }
 
 // Accounts lists the accounts that the caller may see.

@@ -120,39 +120,45 @@ func (a *Authority) read(ctx context.Context, verb string, fn func(*store.Tx) er
 func once[T any](ctx context.Context, a *Authority, who access.Person, account, verb string, request any, fn func(*desk) (T, error)) (T, error) {
 	var answer T
 	err := a.write(ctx, who, account, verb, func(d *desk) error {
-		if who.RequestKey == "" {
-			var err error
-			answer, err = fn(d)
-			return err
-		}
-		text, err := json.Marshal(request)
-		if err != nil {
-			return fmt.Errorf("digest request: %w", err)
-		}
-		digest := sha256.Sum256(append([]byte(verb+"\n"), text...))
-		key := who.ID + " " + who.RequestKey
-		old, err := d.IdempotentAnswer(ctx, db.IdempotentAnswerParams{AccountID: account, IdemKey: key})
-		switch {
-		case err == nil && !trust.SameDigest(old.Digest, digest[:]):
-			return license.Refuse(license.KindConflict, "idempotency-key", "use a new Idempotency-Key for another request",
-				"this Idempotency-Key was used for another request")
-		case err == nil:
-			return json.Unmarshal(old.Answer, &answer)
-		case !errors.Is(err, store.ErrNoRow):
-			return fmt.Errorf("look up idempotency key: %w", err)
-		}
-		if answer, err = fn(d); err != nil {
-			return err
-		}
-		kept, err := json.Marshal(answer)
-		if err != nil {
-			return fmt.Errorf("keep answer: %w", err)
-		}
-		return d.InsertIdempotentAnswer(ctx, db.InsertIdempotentAnswerParams{
-			AccountID: account, IdemKey: key, Digest: digest[:], Answer: kept, CreatedAt: store.Ms(d.now),
-		})
+		var err error
+		answer, err = repeatable(ctx, d.Tx, who, account, verb, request, func() (T, error) { return fn(d) })
+		return err
 	})
 	return answer, err
+}
+
+// repeatable does fn unless the caller's request key has an answer already, inside the transaction of fn.
+func repeatable[T any](ctx context.Context, tx *store.Tx, who access.Person, account, verb string, request any, fn func() (T, error)) (T, error) {
+	if who.RequestKey == "" {
+		return fn()
+	}
+	var answer T
+	text, err := json.Marshal(request)
+	if err != nil {
+		return answer, fmt.Errorf("digest request: %w", err)
+	}
+	digest := sha256.Sum256(append([]byte(verb+"\n"), text...))
+	key := who.ID + " " + who.RequestKey
+	old, err := tx.IdempotentAnswer(ctx, db.IdempotentAnswerParams{AccountID: account, IdemKey: key})
+	switch {
+	case err == nil && !trust.SameDigest(old.Digest, digest[:]):
+		return answer, license.Refuse(license.KindConflict, "idempotency-key", "use a new Idempotency-Key for another request",
+			"this Idempotency-Key was used for another request")
+	case err == nil:
+		return answer, json.Unmarshal(old.Answer, &answer)
+	case !errors.Is(err, store.ErrNoRow):
+		return answer, fmt.Errorf("look up idempotency key: %w", err)
+	}
+	if answer, err = fn(); err != nil {
+		return answer, err
+	}
+	kept, err := json.Marshal(answer)
+	if err != nil {
+		return answer, fmt.Errorf("keep answer: %w", err)
+	}
+	return answer, tx.InsertIdempotentAnswer(ctx, db.InsertIdempotentAnswerParams{
+		AccountID: account, IdemKey: key, Digest: digest[:], Answer: kept, CreatedAt: store.Ms(tx.Now()),
+	})
 }
 
 // record appends the verb's event to the account's chain and returns its number.

@@ -201,7 +201,7 @@ func (a *Authority) decideOne(ctx context.Context, b *batch, r *report) error {
 	counts := b.apply(in, r.message.Usage)
 	rows := license.Comply(a.catalog, b.poolsOf(in.VaID))
 	status := license.StatusOf(rows, counts)
-	if err := b.noteStatus(ctx, in, status); err != nil {
+	if err := b.noteStatus(ctx, in, status, rows, counts); err != nil {
 		return err
 	}
 	if err := b.noteSelf(ctx, in, r.message); err != nil {
@@ -360,17 +360,34 @@ func (a *Authority) withSurplus(b *batch, va string) []license.Row {
 	return out
 }
 
-// noteStatus records a change between in and out of compliance; a measurement that changes neither leaves no event.
-func (b *batch) noteStatus(ctx context.Context, in *store.InstanceState, status license.AuthorizationStatus) error {
+// shortPool is what an event says of a pool that was short.
+type shortPool struct {
+	Tag   license.Tag `json:"tag"`
+	InUse int64       `json:"inUse"`
+	Short int64       `json:"short"`
+}
+
+// noteStatus records a change between in and out of compliance, with what was short; a measurement that changes neither leaves
+// no event.
+func (b *batch) noteStatus(ctx context.Context, in *store.InstanceState, status license.AuthorizationStatus, rows []license.Row, counts map[license.Tag]int64) error {
 	if in.Status == string(status) {
 		return nil
 	}
-	before := in.Status
+	data := struct {
+		Before string      `json:"before"`
+		After  string      `json:"after"`
+		Short  []shortPool `json:"short,omitempty"`
+	}{Before: in.Status, After: string(status)}
+	for _, r := range rows {
+		if counts[r.Tag] > 0 && r.Shortage > 0 {
+			data.Short = append(data.Short, shortPool{r.Tag, r.InUse, r.Shortage})
+		}
+	}
 	in.Status, in.StatusAt = string(status), store.Ms(b.now)
 	if err := b.SetInstanceStatus(ctx, db.SetInstanceStatusParams{AccountID: b.account.AccountID, InstanceID: in.InstanceID, Status: in.Status, StatusAt: in.StatusAt}); err != nil {
 		return fmt.Errorf("note status: %w", err)
 	}
-	_, err := b.record(ctx, "instance.status", in.InstanceID, map[string]string{"before": before, "after": in.Status})
+	_, err := b.account.Record(ctx, in.InstanceID, "instance.status", in.InstanceID, data)
 	return err
 }
 
@@ -399,7 +416,7 @@ func (b *batch) noteFork(ctx context.Context, in *store.InstanceState, refusal e
 	if err := b.SetInstanceForked(ctx, db.SetInstanceForkedParams{AccountID: b.account.AccountID, InstanceID: in.InstanceID, ForkedAt: in.ForkedAt}); err != nil {
 		return fmt.Errorf("note fork: %w", err)
 	}
-	if _, err := b.record(ctx, "instance.forked", in.InstanceID, nil); err != nil {
+	if _, err := b.account.Record(ctx, in.InstanceID, "instance.forked", in.InstanceID, nil); err != nil {
 		return err
 	}
 	return refusal

@@ -216,6 +216,15 @@ func TestRequestKeysAndRoles(t *testing.T) {
 	}
 	_, err = s.CreateVirtualAccount(ctx, once, a, "Other")
 	wantRefusal(t, err, "idempotency-key")
+	made, err := s.CreateAccount(ctx, once, "once.example")
+	if err != nil {
+		t.Fatalf("create account: %v", err)
+	}
+	if again, err := s.CreateAccount(ctx, once, "once.example"); err != nil || again.ID != made.ID {
+		t.Errorf("the same request key: got %+v, %v; want %s", again, err, made.ID)
+	}
+	_, err = s.CreateAccount(ctx, once, "twice.example")
+	wantRefusal(t, err, "idempotency-key")
 	once.RequestKey = "key-2"
 	if _, text, err := s.CreateToken(ctx, once, a, authority.NewToken{}); err != nil || text == "" {
 		t.Fatalf("create token: %v", err)

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,7 +166,7 @@ func (a *Authority) RemoveInstance(ctx context.Context, who access.Person, accou
 		if row.State == stateRemoved {
 			return nil
 		}
-		return d.remove(ctx, row, d.who.ID, "", "instance.removed")
+		return d.remove(ctx, row, cmp.Or(d.who.Name, d.who.ID), "", "instance.removed")
 	})
 }
 
