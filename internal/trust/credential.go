@@ -52,7 +52,11 @@ var ErrCredential = errors.New("malformed or mistyped credential")
 // credentialEncoding makes lower-case letters and digits only: fit for an address, and a double click selects it all.
 var credentialEncoding = base32.NewEncoding(crockford).WithPadding(base32.NoPadding)
 
-const credentialBody = 16 + 16 + 32
+// Lengths of a credential: its id and secret, and before them the account's id unless it is one of the whole site.
+const (
+	siteBody    = 16 + 32
+	accountBody = 16 + siteBody
+)
 
 // Credential is a bearer secret that says which account and row it belongs to, so that no global look-up is needed.
 // The text is shown once; only Digest is stored. The zero Credential is not usable.
@@ -78,30 +82,36 @@ func NewCredential(kind CredentialKind, account, id string) (Credential, error) 
 // ParseCredential reads the text of a credential of this kind. The error is ErrCredential and does not hold the text.
 func ParseCredential(kind CredentialKind, s string) (Credential, error) {
 	digits, ok := strings.CutPrefix(s, kind.textPrefix())
-	if !ok || len(digits) != credentialEncoding.EncodedLen(credentialBody+checksumLen) {
+	if !ok || len(digits) > credentialEncoding.EncodedLen(accountBody+checksumLen) {
 		return Credential{}, ErrCredential
 	}
 	b, err := credentialEncoding.DecodeString(digits)
 	// Encoding again refuses what the decoder lets pass: line ends and unused bits.
-	if err != nil || len(b) != credentialBody+checksumLen || !checked(b) || credentialEncoding.EncodeToString(b) != digits {
+	if err != nil || len(b) <= checksumLen || !checked(b) || credentialEncoding.EncodeToString(b) != digits {
 		return Credential{}, ErrCredential
 	}
-	c := Credential{Kind: kind, ID: idText(kind.IDPrefix(), [16]byte(b[16:32])), secret: hide([32]byte(b[32:64]))}
-	if account := [16]byte(b[:16]); account != [16]byte{} {
-		c.Account = idText(accountPrefix, account)
+	c := Credential{Kind: kind}
+	b = b[:len(b)-checksumLen]
+	switch len(b) {
+	case siteBody:
+	case accountBody:
+		c.Account = idText(accountPrefix, [16]byte(b))
+		b = b[16:]
+	default:
+		return Credential{}, ErrCredential
 	}
+	c.ID, c.secret = idText(kind.IDPrefix(), [16]byte(b)), hide([32]byte(b[16:]))
 	return c, nil
 }
 
-// Text is what its owner keeps: the prefix of the kind and 109 characters of [a-z0-9].
+// Text is what its owner keeps: the prefix of the kind and 84 characters of [a-z0-9], 109 for a credential of an account.
 func (c Credential) Text() Secret {
-	var account [16]byte
+	b := make([]byte, 0, accountBody+checksumLen)
 	if c.Account != "" {
-		account, _ = idBytes(accountPrefix, c.Account)
+		account, _ := idBytes(accountPrefix, c.Account)
+		b = append(b, account[:]...)
 	}
 	id, _ := idBytes(c.Kind.IDPrefix(), c.ID)
-	b := make([]byte, 0, credentialBody+checksumLen)
-	b = append(b, account[:]...)
 	b = append(b, id[:]...)
 	secret := c.secret()
 	b = append(b, secret[:]...)

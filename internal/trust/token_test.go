@@ -100,10 +100,10 @@ func TestTokenIDs(t *testing.T) {
 func TestCredential(t *testing.T) {
 	t.Parallel()
 	kinds := map[CredentialKind]*regexp.Regexp{
-		APIKey:   regexp.MustCompile(`^tally_[0-9a-z]{109}$`),
-		Receiver: regexp.MustCompile(`^[0-9a-z]{109}$`),
-		SignIn:   regexp.MustCompile(`^si_[0-9a-z]{109}$`),
-		Session:  regexp.MustCompile(`^se_[0-9a-z]{109}$`),
+		APIKey:   regexp.MustCompile(`^tally_([0-9a-z]{84}|[0-9a-z]{109})$`),
+		Receiver: regexp.MustCompile(`^([0-9a-z]{84}|[0-9a-z]{109})$`),
+		SignIn:   regexp.MustCompile(`^si_([0-9a-z]{84}|[0-9a-z]{109})$`),
+		Session:  regexp.MustCompile(`^se_([0-9a-z]{84}|[0-9a-z]{109})$`),
 	}
 	for kind, form := range kinds {
 		for _, account := range []string{"", NewID("acc", testNow())} {
