@@ -13,7 +13,12 @@ const (
 	margin = 22
 )
 
-type box struct{ x, y, width, height, class, title string }
+// box is one rectangle. Its title shows under the pointer; further marks one that only goes on where the box before it
+// ends, so that who hears the picture is not told twice.
+type box struct {
+	x, y, width, height, class, title string
+	further                           bool
+}
 
 type label struct{ x, y, class, text, anchor string }
 
@@ -29,7 +34,7 @@ type drawing struct {
 }
 
 func (d *drawing) box(x, y, width, height float64, class, title string) {
-	d.boxes = append(d.boxes, box{decimal(x), decimal(y), decimal(max(width, 1)), decimal(height), class, title})
+	d.boxes = append(d.boxes, box{x: decimal(x), y: decimal(y), width: decimal(max(width, 1)), height: decimal(height), class: class, title: title})
 }
 
 func (d *drawing) label(x, y float64, class, anchor, text string) {

@@ -20,10 +20,12 @@ type pools struct {
 	short     int
 }
 
-// summary is the strip above the licenses. Products counts those that are registered.
+// summary is the strip above the licenses. Products counts those that are registered; engine says that the account's
+// conference engine is one of them.
 type summary struct {
 	inCompliance, outOfCompliance int
 	running, products             string
+	engine                        bool
 }
 
 // licenses shows what every virtual account has bought and uses.
@@ -37,12 +39,12 @@ func (c *console) licenses(v *visit) (sheet, error) {
 	if err != nil {
 		return sheet{}, err
 	}
-	registered := len(slices.DeleteFunc(products, func(in authority.Instance) bool { return in.State == stateRemoved }))
+	registered := slices.DeleteFunc(products, func(in authority.Instance) bool { return in.State == stateRemoved })
 	running, err := c.runningMeetings(ctx, account)
 	if err != nil {
 		return sheet{}, err
 	}
-	s := summary{running: running, products: atLeast(registered, more != "")}
+	s := summary{running: running, products: atLeast(len(registered), more != ""), engine: slices.ContainsFunc(registered, isEngine)}
 	for _, r := range rows {
 		if r.Shortage > 0 {
 			s.outOfCompliance++

@@ -160,6 +160,21 @@ func amount(license string, sixths meeting.Sixths) string {
 	return sixths.String() + " " + license
 }
 
+// address parts an address before its at sign, where a narrow column may break it.
+func address(user string) (name, host string) {
+	at := max(0, strings.LastIndexByte(user, '@'))
+	return user[:at], user[at:]
+}
+
+// policyOf writes the policy that decided: the engine keeps its name and its version with a space between.
+func policyOf(m conference.Meeting) string {
+	name, version, _ := strings.Cut(m.Policy, " ")
+	if version == "" {
+		return name
+	}
+	return name + ", version " + version
+}
+
 func endOf(t *time.Time, now time.Time) time.Time {
 	if t == nil {
 		return now

@@ -109,10 +109,10 @@ func TestShortLicensesStandOpenWithTheirReasons(t *testing.T) {
 			}}},
 	}
 	page := drawn(t, "Licenses", func(v *visit) templ.Component {
-		return licensesBody(v, summary{inCompliance: 1, outOfCompliance: 1, running: "2", products: "3"}, gather(rows, "va_b"))
+		return licensesBody(v, summary{inCompliance: 1, outOfCompliance: 1, running: "2", products: "3", engine: true}, gather(rows, "va_b"))
 	})
 	wantText(t, page, "<details open", "1 license is missing", `href="/accounts/acc_1/products#ins_1"`, "What would help", "1,003", "2 borrowed from a higher tier",
-		"a lot ends in 3 days", "Out Of Compliance", "1 license short", "Nobody uses it.", `href="#short"`)
+		"a lot ends in 3 days", "Out Of Compliance", "1 license short", "Nobody uses it.", `href="#short"`, "one of them the conference engine")
 }
 
 func TestProductsShowRegistrationAndAuthorizationApart(t *testing.T) {
@@ -153,7 +153,7 @@ func TestAMeetingSaysWhyItTookItsLicense(t *testing.T) {
 	t.Parallel()
 	page := drawn(t, "Meeting", func(v *visit) templ.Component { return meetingBody(v, canned(v.now)) })
 	wantText(t, page, "1/6 shared", "1 personal", "point to point, then the owner holds a license", "point-to-point call, which takes one sixth",
-		"who holds a personal license", "07:00:00 to 07:30:00", "1 h 0 min", "incomplete", "end estimated", "2 conflicts", "version 7", "1,234")
+		"who holds a personal license", "07:00:00 to 07:30:00", "1 h 0 min", "some records are missing", "the end is estimated", "2 conflicts", "owner-first, version 1", "version 7", "1,234")
 }
 
 func TestMeetingsThatRunOrThatNobodyJoined(t *testing.T) {
@@ -186,6 +186,9 @@ func TestUsageIsDrawnAgainstWhatIsOwned(t *testing.T) {
 	if n := len(shared.chart.boxes); n != 3 {
 		t.Errorf("%d bars, want 3: one for each hour, and one above what is owned", n)
 	}
+	if b := shared.chart.boxes; b[0].further || !b[1].further || b[2].further {
+		t.Errorf("the bars are %v, want the second alone to be heard with the one before it", b)
+	}
 	table := tabulate(hours)
 	if len(table) != 2 || table[1].personal.Sixths != 6 || table[1].shared.Sixths != 13 || table[0].personal.Sixths != 0 {
 		t.Errorf("the table is %v", table)
@@ -193,7 +196,7 @@ func TestUsageIsDrawnAgainstWhatIsOwned(t *testing.T) {
 	page := drawn(t, "Usage", func(v *visit) templ.Component {
 		return usageBody(v, periods()[0], []kindUse{shared, {license: "personal", chart: drawing{}}}, table)
 	})
-	wantText(t, page, "1 above what is owned", "2 1/6 → 3", "2 owned", `class="num lack"`, `aria-current="page">24 hours`)
+	wantText(t, page, "1 above what is owned", "2 1/6 → 3", "2 owned", `aria-hidden="true"><title>`, `class="num lack"`, `aria-current="page">24 hours`)
 }
 
 func TestEventsShowTheirData(t *testing.T) {
@@ -202,6 +205,15 @@ func TestEventsShowTheirData(t *testing.T) {
 		Data: []byte(`{"number":"SO-1","lines":[1,2],"none":null,"uses":3,"deep":{"a":1}}`)}
 	page := drawn(t, "Events", func(v *visit) templ.Component { return eventsBody(v, []authority.Event{e}, "1234") })
 	wantText(t, page, "1,234", "order.imported", "SO-1", "2 entries", "1 value", "0123456789ab<", "?after=1234")
+}
+
+func TestAnAddressMayBreakBeforeItsAtSign(t *testing.T) {
+	t.Parallel()
+	for user, want := range map[string]string{"alice@acme.example": "alice|@acme.example", "alice": "|alice", "@": "|@", "": "|"} {
+		if name, host := address(user); name+"|"+host != want {
+			t.Errorf("%q is parted into %q and %q, want %q", user, name, host, want)
+		}
+	}
 }
 
 func TestWords(t *testing.T) {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/authority"
@@ -9,6 +10,9 @@ import (
 
 // stateRemoved is the state of a product instance that is gone, as package authority names it.
 const stateRemoved = "Removed"
+
+// isEngine tells the conference engine's instance by the product id that package conference gives it.
+func isEngine(in authority.Instance) bool { return strings.HasPrefix(in.UDI, "PID:TALLY-CONF,") }
 
 // products lists the product instances, removed ones apart.
 func (c *console) products(v *visit) (sheet, error) {

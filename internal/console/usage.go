@@ -117,6 +117,7 @@ func peaks(k kindUse, hours []conference.HourUsage, from, to time.Time) drawing 
 		d.box(x, y(inside), slot-gap, top+height-y(inside), k.license, says)
 		if used > inside {
 			d.box(x, y(used), slot-gap, y(inside)-y(used), "over", says)
+			d.boxes[len(d.boxes)-1].further = true
 		}
 	}
 	d.line(left, y(float64(k.owned)), canvas-margin, y(float64(k.owned)), "owned")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -38,7 +39,8 @@ func Chromium(t testing.TB) *Browser {
 		t.Fatalf("the browser is missing: run `make test`, which installs it: %v", err)
 	}
 	cmd := exec.Command(program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-		"--disable-sync", "--disable-quic", "--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "about:blank")
+		"--disable-sync", "--disable-quic", "--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+profile(t), "about:blank")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its helpers end with it
 	theirIn, in := pipe(t)
 	out, theirOut := pipe(t)
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut} // descriptors 3 and 4
@@ -49,7 +51,7 @@ func Chromium(t testing.TB) *Browser {
 	b := &Browser{t: t, in: in, answers: make(chan answer, 256)}
 	go b.read(out) // ends with the browser
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
 		_, _ = in.Close(), out.Close()
 	})
@@ -60,6 +62,17 @@ func Chromium(t testing.TB) *Browser {
 	b.session = attached.SessionID
 	b.call("Page.enable", nil, nil)
 	return b
+}
+
+// profile is an empty folder. Helpers of the browser may still write to it when it ends, which is no fault of the test.
+func profile(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tally-chromium-")
+	if err != nil {
+		t.Fatalf("make profile: %v", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func pipe(t testing.TB) (r, w *os.File) {
