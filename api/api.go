@@ -84,8 +84,8 @@ type Token struct {
 
 // NewToken describes a registration token to be made.
 type NewToken struct {
-	Days             int    `json:"days,omitempty" doc:"How long it is valid, 1 to 365 days; 30 when left out."`
-	MaxUses          int64  `json:"maxUses,omitempty" doc:"How many registrations it is good for; no limit when left out."`
+	Days             *int   `json:"days,omitempty" minimum:"1" maximum:"365" doc:"How long it is valid, 1 to 365 days; 30 when left out."`
+	MaxUses          *int64 `json:"maxUses,omitempty" minimum:"1" doc:"How many registrations it is good for; no limit when left out."`
 	ExportControlled bool   `json:"exportControlled,omitempty" doc:"Whether products may use export-controlled functions."`
 	Description      string `json:"description,omitempty" doc:"What it is for, at most 120 characters."`
 }

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Config says where the server is and how to know it. URL and Key are needed.
@@ -44,6 +45,9 @@ func New(c Config) (*Client, error) {
 	}
 	if u.Scheme == "http" && c.HTTP == nil && !loopback(u.Hostname()) {
 		return nil, fmt.Errorf("plain http to %q is refused, as anybody on the way could read the key: use https, or an address of this machine", u.Hostname())
+	}
+	if strings.ContainsFunc(c.Key, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		return nil, errors.New("the API key has white space or control characters in it")
 	}
 	client := c.HTTP
 	if client == nil {

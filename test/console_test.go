@@ -34,7 +34,7 @@ func TestDemoInBrowser(t *testing.T) {
 		path, heading string
 		texts         []string
 	}{
-		{"", "Licenses", []string{"Shared Multiparty Plus", "Out Of Compliance", "What would help", "borrowed"}},
+		{"", "Licenses", []string{"Shared Multiparty Plus", "Out Of Compliance", "What would help", "borrowed", "one of them the conference engine"}},
 		{"/meetings", "Meetings", []string{"personal", "shared", "gateway call"}},
 		{"/products", "Products", []string{"conference engine"}},
 		{"/usage", "Usage", nil},

@@ -111,7 +111,7 @@ func showDirectory(d api.DirectorySummary) func(io.Writer) {
 		}
 		fields(w, "Version", d.Version, "Imported", d.ImportedAt, "Users", d.Users, "With a personal license", d.Personal, "Spaces", d.Spaces)
 		if d.UnknownOwners > 0 {
-			fmt.Fprintf(w, "Warning: the owners of %d spaces are not among the users; such spaces take shared licenses.\n", d.UnknownOwners)
+			fmt.Fprintf(w, "Warning: %s an owner who is not among the users, and so takes shared licenses.\n", counted(d.UnknownOwners, "space has", "spaces have"))
 		}
 	}
 }

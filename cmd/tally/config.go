@@ -42,7 +42,7 @@ type Config struct {
 	PublicURL string   `name:"public-url" help:"How others reach this server; default from the request." placeholder:"URL"`
 	TLSCert   string   `name:"tls-cert" help:"PEM chain of a server certificate of your own." placeholder:"FILE"`
 	TLSKey    string   `name:"tls-key" help:"PEM key of --tls-cert." placeholder:"FILE"`
-	Catalog   string   `help:"Catalog file in place of the embedded one." placeholder:"FILE"`
+	Catalog   string   `help:"Catalog file that extends the embedded catalog." placeholder:"FILE"`
 	Metrics   string   `help:"Address of a private listener with metrics and profiles; off by default." placeholder:"ADDR"`
 	LogLevel  string   `name:"log-level" help:"Least level that is logged: debug, info, warn, error." enum:"debug,info,warn,error" default:"info"`
 }
@@ -110,16 +110,19 @@ func (c Config) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
-// catalog reads the catalog file, or returns the embedded catalog.
+// maxCatalog is the most bytes of a catalog file that are read.
+const maxCatalog = 16 << 20
+
+// catalog is the embedded catalog, extended by the catalog file if there is one.
 func (c Config) catalog() (*license.Catalog, error) {
 	if c.Catalog == "" {
 		return license.DefaultCatalog(), nil
 	}
-	doc, err := os.ReadFile(c.Catalog)
+	doc, err := readFile("catalog file", c.Catalog, maxCatalog)
 	if err != nil {
-		return nil, fmt.Errorf("read the catalog: %w", err)
+		return nil, err
 	}
-	return license.ParseCatalog(doc)
+	return license.ExtendCatalog(license.DefaultCatalog(), doc)
 }
 
 func loopback(host string) bool {

@@ -109,7 +109,7 @@ func (d *demo) seed(ctx context.Context) (receiver string, err error) {
 
 // register lets the products register and report over HTTP, as products do.
 func (d *demo) register(ctx context.Context) error {
-	token, err := d.client.CreateToken(ctx, d.account, demoHQ, api.NewToken{MaxUses: 10, Description: "products of the demo"})
+	token, err := d.client.CreateToken(ctx, d.account, demoHQ, api.NewToken{MaxUses: new(int64(10)), Description: "products of the demo"})
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (eventVerifyCmd) Run(ctx context.Context, s *shell) error {
 		for _, problem := range v.Problems {
 			fmt.Fprintln(w, cellText(problem))
 		}
-		fmt.Fprintf(w, "%d events checked, %d problems\n", v.Events, len(v.Problems))
+		fmt.Fprintf(w, "%s checked, %s\n", counted(v.Events, "event", "events"), counted(int64(len(v.Problems)), "problem", "problems"))
 	})
 	if err == nil && len(v.Problems) > 0 {
 		return license.Refuse(license.KindRefused, "books", "keep the database as it is and restore a backup beside it to compare", "the events or the books of the account do not fit")

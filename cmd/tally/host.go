@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/authority"
+	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/trust"
 )
@@ -38,10 +41,39 @@ func openDesk(ctx context.Context, c Config, now func() time.Time, log *slog.Log
 	}
 	db, err := store.Open(ctx, store.Options{URL: c.database(), Now: now, Logger: log})
 	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, cannotOpen(err)
 	}
 	a := authority.New(authority.Options{Store: db, Keys: keys, Catalog: catalog, Log: log, Now: now})
 	return &desk{a, db}, nil
+}
+
+// cannotOpen words why a database does not answer; what else is wrong with one is told as it is.
+func cannotOpen(err error) error {
+	refuse := func(code, message string, args ...any) error {
+		e := license.Refuse(license.KindUnavailable, code, "check --db, the network, and that PostgreSQL runs and lets this host in", message, args...)
+		e.Err = err
+		return e
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return refuse("database-unreachable", "the host %q of the database is not known", e.Name)
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		cause := e.Err
+		if plain, ok := errors.AsType[syscall.Errno](cause); ok {
+			cause = plain
+		}
+		return refuse("database-unreachable", "PostgreSQL does not answer at %v: %v", e.Addr, cause)
+	}
+	if e, ok := errors.AsType[sqlError](err); ok && (strings.HasPrefix(e.SQLState(), "28") || strings.HasPrefix(e.SQLState(), "3D")) {
+		return refuse("database-refused", "PostgreSQL refuses the connection: %v", e)
+	}
+	return fmt.Errorf("open the database: %w", err)
+}
+
+// sqlError is what PostgreSQL answers. Class 28 of its states is a wrong user or password, 3D an unknown database.
+type sqlError interface {
+	error
+	SQLState() string
 }
 
 // onHost runs a verb of somebody who holds the database and the key files, beside a running server or without one.

@@ -52,16 +52,21 @@ func (c instanceShowCmd) Run(ctx context.Context, s *shell) error {
 
 func showInstance(i api.Instance) func(io.Writer) {
 	return func(w io.Writer) {
-		fields(w, "Instance", i.ID, "Product", i.Product, "Version", i.Version, "Host name", i.Hostname, "UDI", i.UDI,
+		pairs := []any{
+			"Instance", i.ID, "Product", i.Product, "Version", i.Version, "Host name", i.Hostname, "UDI", i.UDI,
 			"Virtual account", i.VirtualAccount, "Registration", i.State, "Registered", i.RegisteredAt, "Renewed", i.RenewedAt, "Certificate ends", i.ExpiresAt,
 			"Export-controlled functions", i.ExportControlled,
-			"Authorization", i.Authorization, "Since", i.StatusSince, "Last contact", i.LastContact, "Next contact", i.NextContact, "Deadline", i.Deadline)
+			"Authorization", i.Authorization, "Since", i.StatusSince, "Last contact", i.LastContact,
+		}
+		if i.RemovedAt == nil {
+			pairs = append(pairs, "Next contact", i.NextContact, "Deadline", i.Deadline)
+		} else {
+			pairs = append(pairs, "Removed", i.RemovedAt, "Removed by", i.RemovedBy)
+		}
 		if i.ForkedAt != nil {
-			fields(w, "Two copies at work since", i.ForkedAt)
+			pairs = append(pairs, "Two copies at work since", i.ForkedAt)
 		}
-		if i.RemovedAt != nil {
-			fields(w, "Removed", i.RemovedAt, "Removed by", i.RemovedBy)
-		}
+		fields(w, pairs...)
 		if len(i.Usage) == 0 {
 			return
 		}

@@ -49,7 +49,11 @@ func (c licenseShowCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	err = printList(s, all, "nobody holds or uses "+c.Tag, licenseColumns, licenseRow)
+	where := "no virtual account holds or uses "
+	if c.VA != "" {
+		where = cellText(c.VA) + " neither holds nor uses "
+	}
+	err = printList(s, all, where+cellText(c.Tag), licenseColumns, licenseRow)
 	if err != nil || s.JSON {
 		return err
 	}

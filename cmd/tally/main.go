@@ -14,6 +14,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -40,6 +42,8 @@ type program struct {
 	Bootstrap bootstrapCmd `cmd:"" help:"Make the first administrator's key; run it on the host."`
 	Serve     serveCmd     `cmd:"" help:"Run the server."`
 	Signin    signinCmd    `cmd:"" name:"signin" help:"Print a one-time link for the console; run it on the host."`
+
+	VersionVerb versionCmd `cmd:"" name:"version" help:"Print the version."`
 
 	AccountVerbs struct {
 		Create accountCreateCmd `cmd:"" help:"Create an account with its default virtual account."`
@@ -100,6 +104,31 @@ type program struct {
 	} `cmd:"" help:"The conference engine."`
 }
 
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(s *shell) error {
+	doc := struct {
+		Version string `json:"version"`
+	}{version}
+	return s.print(doc, lines(version))
+}
+
+// accountFits refuses an account that was typed for a verb that is not about one. TALLY_ACCOUNT and the file may name it all
+// the same: they are for every verb.
+func accountFits(k *kong.Context) error {
+	words := strings.Fields(k.Command())
+	if !slices.Contains([]string{"account", "bootstrap", "demo", "serve", "signin", "version"}, words[0]) {
+		return nil
+	}
+	for _, p := range k.Path {
+		if p.Flag != nil && p.Flag.Name == "account" && !p.Resolved {
+			return usage("leave -A out", "`tally %s` takes no -A", strings.Join(words[:min(2, len(words))], " "))
+		}
+	}
+	return nil
+}
+
 // tally is the program without the process around it; it returns the exit code.
 func tally(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var p program
@@ -114,6 +143,9 @@ func tally(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	k, err := parser.Parse(args)
 	if left >= 0 {
 		return left
+	}
+	if err == nil {
+		err = accountFits(k)
 	}
 	if err != nil {
 		if license.AsError(err) == nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -22,7 +21,7 @@ func (c Config) measure(ctx context.Context, faces http.Handler) (end func(), ha
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Metrics)
 	if err != nil {
-		return nil, nil, fmt.Errorf("listen for metrics on %s: %w", c.Metrics, err)
+		return nil, nil, cannotListen("--metrics", c.Metrics, err)
 	}
 	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "tally_request_duration_seconds", Help: "Time to answer requests, by method and status.", Buckets: prometheus.DefBuckets,

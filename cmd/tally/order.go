@@ -22,14 +22,15 @@ type orderOutcome struct {
 	Order   string `json:"order,omitempty"`
 	Account string `json:"account,omitempty"`
 	ID      string `json:"id,omitempty"`
-	Outcome string `json:"outcome"` // imported, unchanged or refused
+	Outcome string `json:"outcome"` // imported, unchanged, refused or failed
 	Lots    int    `json:"lots,omitempty"`
+	Expired int    `json:"expired,omitempty"` // lots that have ended already
 	Code    string `json:"code,omitempty"`
 	Error   string `json:"error,omitempty"`
 	Hint    string `json:"hint,omitempty"`
 }
 
-// Run imports every order of every file, whatever becomes of the others, and returns the first refusal.
+// Run imports every order of every file, whatever becomes of the others, and returns the first error.
 func (c orderImportCmd) Run(ctx context.Context, s *shell) error {
 	r, err := s.connect()
 	if err != nil {
@@ -39,7 +40,6 @@ func (c orderImportCmd) Run(ctx context.Context, s *shell) error {
 	var first error
 	note := func(o orderOutcome, err error) {
 		if err != nil {
-			o.Outcome = "refused"
 			o.Code, o.Error, o.Hint = refusal(err)
 			first = cmp.Or(first, err)
 		}
@@ -49,12 +49,20 @@ func (c orderImportCmd) Run(ctx context.Context, s *shell) error {
 		if len(c.Files) > 1 {
 			s.progress("%d of %d files …", i, len(c.Files))
 		}
-		orders, err := readOrders(s, file)
+		doc, err := s.read("order file", file, license.MaxOrderBytes)
 		if err != nil {
-			note(orderOutcome{File: file}, err)
+			note(orderOutcome{File: file, Outcome: orderFailed}, err)
+			continue
+		}
+		orders, err := license.ParseOrderFile(file, doc)
+		if err != nil {
+			note(orderOutcome{File: file, Outcome: orderRefused}, err)
 		}
 		for _, order := range orders {
 			o, err := importOrder(ctx, r, order)
+			if err != nil {
+				o.Outcome = missed(err)
+			}
 			o.File = file
 			note(o, err)
 			if ctx.Err() != nil {
@@ -63,17 +71,25 @@ func (c orderImportCmd) Run(ctx context.Context, s *shell) error {
 		}
 	}
 	s.progressEnd()
-	err = printList(s, outcomes, "", "file | order | account | outcome | lots | reason",
-		func(o orderOutcome) []any { return []any{o.File, o.Order, o.Account, o.Outcome, o.Lots, o.Error} })
+	err = printList(s, outcomes, "", "file | order | account | outcome | lots | expired | reason",
+		func(o orderOutcome) []any {
+			return []any{o.File, o.Order, o.Account, o.Outcome, o.Lots, o.Expired, o.Error}
+		})
 	return cmp.Or(first, err)
 }
 
-func readOrders(s *shell, file string) ([]license.Order, error) {
-	doc, err := s.read("order file", file, license.MaxOrderBytes)
-	if err != nil {
-		return nil, err
+// What an order is when it is not imported.
+const (
+	orderRefused = "refused" // it is wrong, or a rule says no
+	orderFailed  = "failed"  // it was not read or not answered; nothing is wrong with it as far as is known
+)
+
+func missed(err error) string {
+	switch exitCode(err) {
+	case exitFailed, exitUnreachable:
+		return orderFailed
 	}
-	return license.ParseOrders(doc)
+	return orderRefused
 }
 
 // importOrder imports one order into the account that it names.
@@ -95,6 +111,11 @@ func importOrder(ctx context.Context, r *remote, order license.Order) (orderOutc
 		if order.Repeated {
 			o.Outcome = "unchanged"
 		}
+		for _, lot := range order.Lots {
+			if lot.Status == "Expired" {
+				o.Expired++
+			}
+		}
 	}
 	return o, nil
 }
@@ -106,6 +127,9 @@ func refusal(err error) (code, message, hint string) {
 	}
 	if e := license.AsError(err); e != nil {
 		return e.Code, e.Message, e.Hint
+	}
+	if _, away := errors.AsType[*api.Unreachable](err); away {
+		return "unreachable", err.Error(), ""
 	}
 	return "failed", err.Error(), ""
 }

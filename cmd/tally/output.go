@@ -98,15 +98,22 @@ type shell struct {
 
 // read reads a file of at most limit bytes; - is standard input.
 func (s *shell) read(noun, file string, limit int64) ([]byte, error) {
-	in := s.stdin
 	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, usage("check the name of the file", "the %s cannot be read: %v", noun, err)
-		}
-		defer func() { _ = f.Close() }() // nothing was written
-		in = f
+		return readFile(noun, file, limit)
 	}
+	return readAll(noun, "standard input", s.stdin, limit)
+}
+
+func readFile(noun, file string, limit int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, usage("check the name of the file", "the %s cannot be read: %v", noun, err)
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	return readAll(noun, file, f, limit)
+}
+
+func readAll(noun, file string, in io.Reader, limit int64) ([]byte, error) {
 	doc, err := io.ReadAll(io.LimitReader(in, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the %s %s: %w", noun, file, err)
@@ -218,6 +225,14 @@ func fields(w io.Writer, pairs ...any) {
 		fmt.Fprintf(t, "%v:\t%s\n", pairs[i], cellText(pairs[i+1]))
 	}
 	_ = t.Flush() // into a buffer, which does not fail
+}
+
+// counted words a number of things.
+func counted(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // progress says on a terminal how far long work is; the next one takes its place.

@@ -32,7 +32,7 @@ func (s *shell) connect() (*remote, error) {
 	}
 	client, err := api.New(api.Config{URL: s.URL, Key: s.Key, Root: root})
 	if err != nil {
-		return nil, usage("mend --url and --root", "%v", err)
+		return nil, usage("mend --url, --key or --root, or TALLY_URL, TALLY_KEY or TALLY_ROOT", "%v", err)
 	}
 	return &remote{client, s}, nil
 }
@@ -67,7 +67,7 @@ func (s *shell) in(ctx context.Context) (*remote, string, error) {
 			return nil, "", err
 		}
 		if seen = append(seen, a); len(seen) > 1 {
-			return nil, "", usage("choose one with -A; `tally account list` shows them", "the key sees several accounts")
+			return nil, "", usage("choose one with -A or TALLY_ACCOUNT; `tally account list` shows them", "the key sees several accounts")
 		}
 	}
 	if len(seen) == 0 {

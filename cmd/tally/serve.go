@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/tallystick/tallystick/agent"
@@ -135,7 +136,7 @@ func (c Config) listen(ctx context.Context, keys *trust.Keys, now func() time.Ti
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", c.Listen, err)
+		return nil, cannotListen("--listen", c.Listen, err)
 	}
 	if c.Plaintext {
 		return listener, nil
@@ -143,6 +144,22 @@ func (c Config) listen(ctx context.Context, keys *trust.Keys, now func() time.Ti
 	return tls.NewListener(listener, &tls.Config{
 		MinVersion: tls.VersionTLS13, GetCertificate: certificate, NextProtos: []string{"h2", "http/1.1"},
 	}), nil
+}
+
+// cannotListen words why the address of a flag cannot be listened on.
+func cannotListen(flag, address string, err error) error {
+	message, hint := "", ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		message, hint = "another program listens on %s already", "stop it, or choose another address with "+flag
+	case errors.Is(err, syscall.EACCES):
+		message, hint = "this user may not listen on %s", "choose a port above 1023 with "+flag
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		message, hint = "this host does not have the address %s", "choose another address with "+flag
+	default:
+		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return &license.Error{Kind: license.KindUnavailable, Code: "address", Message: fmt.Sprintf(message, address), Hint: hint, Err: err}
 }
 
 // inProcess carries the envelopes of the conference engine to the authority beside it.

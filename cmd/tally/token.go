@@ -6,13 +6,14 @@ import (
 	"io"
 
 	"github.com/tallystick/tallystick/api"
+	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/trust"
 )
 
 type tokenCreateCmd struct {
 	vaFlag
 	Days             int    `help:"How long it is valid, 1 to 365." default:"30"`
-	MaxUses          int64  `help:"How many products may register with it; no limit when left out."`
+	MaxUses          *int64 `help:"How many products may register with it; no limit when left out." placeholder:"N"`
 	ExportControlled bool   `help:"Let products use export-controlled functions."`
 	Description      string `help:"What it is for." placeholder:"TEXT"`
 	Output           string `short:"o" help:"Write the token to this file, readable by its owner only, and do not print it." placeholder:"FILE"`
@@ -20,6 +21,12 @@ type tokenCreateCmd struct {
 
 // Run makes a token and prints its text, once.
 func (c tokenCreateCmd) Run(ctx context.Context, s *shell) error {
+	if c.Days < license.TokenDaysMin || c.Days > license.TokenDaysMax {
+		return usage(fmt.Sprintf("choose %d to %d days", license.TokenDaysMin, license.TokenDaysMax), "a token cannot last %s", counted(int64(c.Days), "day", "days"))
+	}
+	if c.MaxUses != nil && *c.MaxUses < 1 {
+		return usage("leave --max-uses out for no limit", "a token cannot have %d uses", *c.MaxUses)
+	}
 	r, account, err := s.in(ctx)
 	if err != nil {
 		return err
@@ -28,7 +35,7 @@ func (c tokenCreateCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	t, err := r.CreateToken(ctx, account, va, api.NewToken{Days: c.Days, MaxUses: c.MaxUses, ExportControlled: c.ExportControlled, Description: c.Description})
+	t, err := r.CreateToken(ctx, account, va, api.NewToken{Days: &c.Days, MaxUses: c.MaxUses, ExportControlled: c.ExportControlled, Description: c.Description})
 	if err != nil {
 		return err
 	}
@@ -107,7 +114,7 @@ func (c tokenRemoveCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	if err := s.confirm(c.Yes, "Token %s of %s (%s, %d uses) will be removed from the list.", t.ID, cellText(t.VirtualAccount), t.Status, t.Uses); err != nil {
+	if err := s.confirm(c.Yes, "Token %s of %s (%s, %s) will be removed from the list.", t.ID, cellText(t.VirtualAccount), t.Status, counted(t.Uses, "use", "uses")); err != nil {
 		return err
 	}
 	if err := r.RemoveToken(ctx, account, t.ID); err != nil {

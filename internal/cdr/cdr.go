@@ -138,6 +138,7 @@ const (
 	inCall homeKind = iota
 	inLeg
 	inMedia
+	inCorr // a correlator; no record is about one
 )
 
 // home is the one thing that a record is about.
@@ -152,6 +153,8 @@ func (h home) ref() string {
 		return legPrefix + h.id
 	case inMedia:
 		return mediaPrefix + h.id
+	case inCorr:
+		return corrPrefix + h.id
 	default:
 		return callPrefix + h.id
 	}
@@ -188,13 +191,13 @@ func byIdentity(a, b *Record) int {
 
 // insert puts a record into a sorted set. It reports false, changing nothing,
 // when the identity is there already; held is then the record that was kept.
-func insert(set []Record, r Record) (grown []Record, held *Record, ok bool) {
+func insert(set []*Record, r *Record) (grown []*Record, held *Record, ok bool) {
 	i := len(set)
-	if i > 0 && byIdentity(&set[i-1], &r) >= 0 {
+	if i > 0 && byIdentity(set[i-1], r) >= 0 {
 		var found bool
-		i, found = slices.BinarySearchFunc(set, r, func(a, b Record) int { return byIdentity(&a, &b) })
+		i, found = slices.BinarySearchFunc(set, r, byIdentity)
 		if found {
-			return set, &set[i], false
+			return set, set[i], false
 		}
 	}
 	return slices.Insert(set, i, r), nil, true

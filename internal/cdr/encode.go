@@ -36,13 +36,12 @@ const (
 // Encode returns the stored form of records, in the order given. RecordIndex,
 // Missing and Unknown are left out, so that the bytes of a sorted set depend on
 // what the bridge said and not on how it reached a receiver.
-func Encode(records []Record) []byte {
+func Encode(records []*Record) []byte {
 	e := encoder{out: make([]byte, 0, 16+len(records)*128), seen: make(map[string]uint64, len(records)*2)}
 	e.out = append(e.out, encodingVersion)
 	e.out = binary.AppendUvarint(e.out, uint64(len(records)))
 	var at, correlator int64
-	for i := range records {
-		r := &records[i]
+	for _, r := range records {
 		texts := r.texts()
 		mask := r.mask(&texts)
 		e.out = binary.AppendUvarint(e.out, mask)
@@ -66,7 +65,7 @@ func Encode(records []Record) []byte {
 }
 
 // Decode reads what Encode wrote. Anything else is refused with an *Error.
-func Decode(stored []byte) ([]Record, error) {
+func Decode(stored []byte) ([]*Record, error) {
 	d := decoder{in: stored}
 	if version := d.bytes(1); d.err == nil && version[0] != encodingVersion {
 		return nil, &Error{Message: fmt.Sprintf("record set of version %d, want %d", version[0], encodingVersion)}
@@ -75,10 +74,12 @@ func Decode(stored []byte) ([]Record, error) {
 	if n > uint64(len(stored)/minEncoded) {
 		return nil, &Error{Message: fmt.Sprintf("%d records in %d bytes", n, len(stored)), Offset: int64(d.at)}
 	}
-	records := make([]Record, n)
+	whole := make([]Record, n)
+	records := make([]*Record, n)
 	var at, correlator int64
-	for i := range records {
-		r := &records[i]
+	for i := range whole {
+		r := &whole[i]
+		records[i] = r
 		mask := d.uvarint()
 		if mask>>maskBits != 0 {
 			d.fail("fields that this version does not know")

@@ -68,19 +68,19 @@ type Options struct {
 // than zero seconds, though no record says connected, takes part from the
 // first record that names its call. Links between bridges (distributionLink,
 // lyncDistribution) never take part (domain rules 8 and 9).
-func Fold(key string, records []Record, opt Options) Conference {
+func Fold(key string, records []*Record, opt Options) Conference {
 	sorted := slices.Clone(records)
-	slices.SortFunc(sorted, func(a, b Record) int {
-		return cmp.Or(byIdentity(&a, &b), slices.Compare(a.Digest[:], b.Digest[:]))
+	slices.SortFunc(sorted, func(a, b *Record) int {
+		return cmp.Or(byIdentity(a, b), slices.Compare(a.Digest[:], b.Digest[:]))
 	})
-	groups := map[home][]Record{}
-	for i := range sorted {
-		h, ok := homeOf(&sorted[i])
+	groups := map[home][]*Record{}
+	for _, r := range sorted {
+		h, ok := homeOf(r)
 		set := groups[h]
-		if !ok || len(set) > 0 && byIdentity(&set[len(set)-1], &sorted[i]) == 0 {
+		if !ok || len(set) > 0 && byIdentity(set[len(set)-1], r) == 0 {
 			continue
 		}
-		groups[h] = append(set, sorted[i])
+		groups[h] = append(set, r)
 	}
 	f := newFolder(key, opt)
 	for h, set := range groups {
@@ -95,7 +95,7 @@ type folder struct {
 	key         string
 	opt         Options
 	own         map[string]*call
-	legs, media [][]Record
+	legs, media [][]*Record
 	bridges     map[string]bool
 	stays       []Participant
 	out         Conference
@@ -121,7 +121,7 @@ func newFolder(key string, opt Options) *folder {
 	return f
 }
 
-func (f *folder) add(h home, set []Record) {
+func (f *folder) add(h home, set []*Record) {
 	switch h.kind {
 	case inLeg:
 		f.legs = append(f.legs, set)
@@ -133,8 +133,7 @@ func (f *folder) add(h home, set []Record) {
 			c = &call{id: h.id}
 			f.own[h.id] = c
 		}
-		for i := range set {
-			r := &set[i]
+		for _, r := range set {
 			f.note(c, r)
 			switch {
 			case r.Kind == CallStart && c.start == nil:
@@ -190,12 +189,11 @@ func (f *folder) fold() Conference {
 }
 
 // leg adds the stays of one leg in the calls of the meeting.
-func (f *folder) leg(set []Record) {
+func (f *folder) leg(set []*Record) {
 	var who Participant
 	var started, link, said bool // said: some record says connected
 	var end *Record
-	for i := range set {
-		r := &set[i]
+	for _, r := range set {
 		switch r.Kind {
 		case CallLegStart:
 			started = true
@@ -216,8 +214,7 @@ func (f *folder) leg(set []Record) {
 
 	var in, visited *call // of the meeting; nil elsewhere
 	var lobby, staying bool
-	for i := range set {
-		r := &set[i]
+	for _, r := range set {
 		f.note(in, r)
 		was := in
 		switch r.Kind {
@@ -264,10 +261,9 @@ func (f *folder) leg(set []Record) {
 
 // recorder adds a recorder or streamer that has no leg records of its own; it
 // counts as a participant (domain rule 19).
-func (f *folder) recorder(set []Record, withLeg map[string]bool) {
+func (f *folder) recorder(set []*Record, withLeg map[string]bool) {
 	var start, end *Record
-	for i := range set {
-		r := &set[i]
+	for _, r := range set {
 		switch r.Kind {
 		case RecordingStart, StreamingStart:
 			start = cmp.Or(start, r)

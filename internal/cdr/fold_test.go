@@ -15,13 +15,13 @@ var began = time.Date(2024, 3, 5, 9, 0, 0, 0, time.UTC)
 // tape writes the records of one session, a correlator after the other.
 type tape struct {
 	session, bridge string
-	records         []Record
+	records         []*Record
 }
 
 // at adds a record made so many seconds after the beginning.
 func (tp *tape) at(seconds int, kind Kind, fill func(*Record)) {
-	r := Record{Kind: kind, At: began.Add(time.Duration(seconds) * time.Second), Session: tp.session, CallBridge: tp.bridge, Correlator: int64(len(tp.records))}
-	fill(&r)
+	r := &Record{Kind: kind, At: began.Add(time.Duration(seconds) * time.Second), Session: tp.session, CallBridge: tp.bridge, Correlator: int64(len(tp.records))}
+	fill(r)
 	copy(r.Digest[:], fmt.Sprintf("%s/%d", tp.session, r.Correlator))
 	tp.records = append(tp.records, r)
 }
@@ -292,17 +292,17 @@ func TestFoldOfConflictDoesNotDependOnOrder(t *testing.T) {
 	tp := &tape{session: "s"}
 	tp.callStart(0, "c", "m")
 	tp.callEnd(9, "c", 9, 0)
-	other := tp.records[1]
+	other := *tp.records[1]
 	other.DurationSeconds, other.Digest[0] = 600, 0
-	a := Fold("corr:m", append(slices.Clone(tp.records), other), Options{})
-	b := Fold("corr:m", append([]Record{other}, tp.records...), Options{})
+	a := Fold("corr:m", append(slices.Clone(tp.records), &other), Options{})
+	b := Fold("corr:m", append([]*Record{&other}, tp.records...), Options{})
 	if !reflect.DeepEqual(a, b) || a.DurationSeconds != 600 {
 		t.Errorf("got %+v and %+v", a, b)
 	}
 }
 
 // large is a meeting of so many legs over two bridges.
-func large(legs int) []Record {
+func large(legs int) []*Record {
 	a, b := &tape{session: "s1"}, &tape{session: "s2"}
 	a.callStart(0, "c1", "m")
 	b.callStart(0, "c2", "m")

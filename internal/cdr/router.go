@@ -30,7 +30,7 @@ type Router struct {
 // node is a call, leg or recording with its own records, sorted.
 type node struct {
 	home    home
-	records []Record
+	records []*Record
 	in      []*meeting // exactly one for a call, at least one for others
 	gone    []string   // keys or call refs of meetings it is in that are not in memory
 }
@@ -58,10 +58,10 @@ func NewRouter() *Router {
 	return &Router{nodes: map[home]*node{}, corrs: map[string]*meeting{}, meetings: map[string]*meeting{}}
 }
 
-// Add assigns a record. Repeats and conflicts are told within one call, leg or
+// Add assigns a record, which must not change afterwards. Repeats and conflicts are told within one call, leg or
 // recording that is in memory; those beyond are the caller's to tell by what it
 // stored. A record that is about none of these touches nothing.
-func (rt *Router) Add(r Record) Change {
+func (rt *Router) Add(r *Record) Change {
 	var c Change
 	rt.add(r, nil, &c)
 	return c
@@ -71,19 +71,19 @@ func (rt *Router) Add(r Record) Change {
 // RecordsOf gave under key. Meetings that its legs were also in are not made
 // from these records; until they are restored too, Knows is false for such legs.
 // Keys do not change by this if the caller restored before it added.
-func (rt *Router) Restore(key string, records []Record) {
+func (rt *Router) Restore(key string, records []*Record) {
 	own := map[string]bool{}
 	if id, ok := strings.CutPrefix(key, callPrefix); ok {
 		own[id] = true
 	}
 	for i := range records {
-		if h, ok := homeOf(&records[i]); ok && h.kind == inCall {
+		if h, ok := homeOf(records[i]); ok && h.kind == inCall {
 			own[h.id] = true
 		}
 	}
 	var c Change
 	for i := range records { // first, so that no leg waits for its call meanwhile
-		h, ok := homeOf(&records[i])
+		h, ok := homeOf(records[i])
 		if id := records[i].CallID; ok && h.kind != inCall && own[id] {
 			rt.link(rt.node(h), home{inCall, id}, &c)
 		}
@@ -92,7 +92,7 @@ func (rt *Router) Restore(key string, records []Record) {
 		rt.add(records[i], own, &c)
 	}
 	for i := range records {
-		if h, ok := homeOf(&records[i]); ok {
+		if h, ok := homeOf(records[i]); ok {
 			n := rt.node(h)
 			n.gone = without(n.gone, key)
 		}
@@ -128,32 +128,79 @@ func (rt *Router) Knows(ref string) bool {
 	kind, id, _ := strings.Cut(ref, ":")
 	switch kind + ":" {
 	case corrPrefix:
-		return rt.corrs[id] != nil
+		return rt.knows(home{inCorr, id})
 	case callPrefix:
-		return rt.nodes[home{inCall, id}] != nil
+		return rt.knows(home{inCall, id})
 	case legPrefix:
-		n := rt.nodes[home{inLeg, id}]
-		return n != nil && len(n.gone) == 0
+		return rt.knows(home{inLeg, id})
 	case mediaPrefix:
-		n := rt.nodes[home{inMedia, id}]
-		return n != nil && len(n.gone) == 0
+		return rt.knows(home{inMedia, id})
 	default:
 		return false
 	}
 }
 
+func (rt *Router) knows(h home) bool {
+	if h.kind == inCorr {
+		return rt.corrs[h.id] != nil
+	}
+	n := rt.nodes[h]
+	return n != nil && (h.kind == inCall || len(n.gone) == 0)
+}
+
+// Need collects what is to be restored before records are added to a Router:
+// the refs of these records that it does not know.
+type Need struct {
+	Refs []string // each once
+	rt   *Router
+	seen map[home]bool
+}
+
+// Need returns an empty Need. It is of use until the Router changes.
+func (rt *Router) Need() *Need { return &Need{rt: rt, seen: map[home]bool{}} }
+
+// Of adds what one record needs; records come in the order in which they are to
+// be added. first says that nothing was ever stored of what the record is about.
+func (n *Need) Of(r *Record, first bool) {
+	h, ok := homeOf(r)
+	if !ok {
+		return
+	}
+	n.of(h, first)
+	switch {
+	case h.kind == inCall && r.CallCorrelator != "":
+		n.of(home{inCorr, r.CallCorrelator}, false)
+	case h.kind != inCall && r.CallID != "":
+		n.of(home{inCall, r.CallID}, false)
+	}
+}
+
+func (n *Need) of(h home, first bool) {
+	if n.rt.knows(h) || n.seen[h] {
+		return
+	}
+	n.seen[h] = true
+	if !first {
+		n.Refs = append(n.Refs, h.ref())
+	}
+}
+
 // RecordsOf returns the records of a meeting, sorted by session and correlator,
-// in a slice of the caller's. It is nil for an unknown key.
-func (rt *Router) RecordsOf(key string) []Record {
+// in a slice of the caller's. The records are shared. It is nil for an unknown key.
+func (rt *Router) RecordsOf(key string) []*Record {
 	m := rt.meetings[key]
 	if m == nil {
 		return nil
 	}
-	var out []Record
+	size := 0
+	for n := range m.nodes {
+		size += len(n.records)
+	}
+	out := make([]*Record, 0, size)
 	for n := range m.nodes {
 		out = append(out, n.records...)
 	}
-	slices.SortFunc(out, func(a, b Record) int { return byIdentity(&a, &b) })
+	slices.SortFunc(out, byIdentity)
 	return out
 }
 
@@ -206,7 +253,7 @@ func (rt *Router) Waiting(before time.Time) []string {
 		if len(m.calls) > 0 {
 			continue
 		}
-		recent := func(r Record) bool { return !r.At.Before(before) }
+		recent := func(r *Record) bool { return !r.At.Before(before) }
 		if !slices.ContainsFunc(m.others[0].records, recent) {
 			out = append(out, key)
 		}
@@ -217,8 +264,8 @@ func (rt *Router) Waiting(before time.Time) []string {
 
 // add assigns r. While a meeting is restored, own holds its calls, and no other
 // call is made from what its legs say.
-func (rt *Router) add(r Record, own map[string]bool, c *Change) {
-	h, ok := homeOf(&r)
+func (rt *Router) add(r *Record, own map[string]bool, c *Change) {
+	h, ok := homeOf(r)
 	if !ok {
 		return
 	}

@@ -47,14 +47,14 @@ func TestRule02RepeatAndConflict(t *testing.T) {
 	tp.callStart(0, "c", "m")
 	rt := NewRouter()
 	rt.Add(tp.records[0])
-	again := tp.records[0]
+	again := *tp.records[0]
 	again.RecordIndex = 77 // from another receiver
-	if got := rt.Add(again); !reflect.DeepEqual(got, Change{Repeat: true}) {
+	if got := rt.Add(&again); !reflect.DeepEqual(got, Change{Repeat: true}) {
 		t.Errorf("repeat: got %+v", got)
 	}
 	again.Digest[0]++
 	again.Kind, again.DurationSeconds = CallEnd, 600
-	if got := rt.Add(again); !reflect.DeepEqual(got, Change{Conflict: true}) {
+	if got := rt.Add(&again); !reflect.DeepEqual(got, Change{Conflict: true}) {
 		t.Errorf("conflict: got %+v", got)
 	}
 	if got := rt.RecordsOf("corr:m"); !reflect.DeepEqual(got, tp.records) {
@@ -141,8 +141,8 @@ func TestWaitingLegs(t *testing.T) {
 
 // world draws records of several bridges: calls with and without correlators,
 // legs that move about, records that are lost.
-func world(t *rapid.T) []Record {
-	var out []Record
+func world(t *rapid.T) []*Record {
+	var out []*Record
 	for s := range rapid.IntRange(1, 2).Draw(t, "sessions") {
 		tp := &tape{session: fmt.Sprintf("s%d", s)}
 		thing := func(kind string) string { return fmt.Sprintf("%s%d-%d", kind, s, rapid.IntRange(0, 2).Draw(t, kind)) }
@@ -215,7 +215,7 @@ func TestAnyOrderOfArrival(t *testing.T) {
 
 // shelf is what a caller stores: for every key the records and refs.
 type shelf map[string]struct {
-	records []Record
+	records []*Record
 	refs    []string
 }
 
@@ -225,7 +225,7 @@ func (s shelf) keep(rt *Router, c Change) {
 	}
 	for _, key := range c.Touched {
 		s[key] = struct {
-			records []Record
+			records []*Record
 			refs    []string
 		}{rt.RecordsOf(key), rt.RefsOf(key)}
 	}

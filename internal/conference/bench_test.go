@@ -116,7 +116,7 @@ func BenchmarkUsageReport(b *testing.B) {
 			for i := n; i < n+batch; i++ {
 				at := store.Ms(from) + int64(i)*step
 				rows = append(rows, db.Segment{AccountID: h.account, MeetingID: fmt.Sprintf("mtg_%026d", i), FromAt: at, ToAt: at + 45*60_000,
-					License: "shared", Tag: meeting.Shared.Tag(), Sixths: 6, Rule: "shared", Facts: "[]"})
+					Tag: meeting.Shared.Tag(), Sixths: 6})
 			}
 			hours.mark(rows, store.Ms(clock.Now()))
 			if err := tx.PutSegments(b.Context(), rows); err != nil {

@@ -3,6 +3,7 @@ package conference
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +18,7 @@ import (
 const (
 	keepEnded = 5 * time.Minute // by our clock, since its last record
 	maxHeld   = 20_000          // meetings and waiting legs in memory
-	maxEnded  = 2_000           // … of which over
+	maxEnded  = 1_000           // … of which over
 )
 
 // cluster is what is in memory of one cluster of call bridges: a function of the journal up to seq.
@@ -37,8 +38,12 @@ type cluster struct {
 
 	mu         sync.Mutex // guards what follows
 	loaded     bool
-	generation int // grows when everything is forgotten
-	seq        int64
+	generation int            // grows when everything is forgotten
+	seq        int64          // up to which the journal is heard
+	routed     int64          // … and taken to the meetings
+	flushed    int64          // the cluster's flushed_seq as this one wrote it last; -1 for not yet
+	pending    []*journalPost // heard and not routed
+	waiting    int            // their records
 	sessions   map[string]*session
 	closed     map[string]time.Time // when sessions were found to be over
 	router     *cdr.Router
@@ -79,7 +84,8 @@ func newCluster(e *Engine, row db.Cluster) (*cluster, error) {
 
 // clear forgets everything.
 func (c *cluster) clear() {
-	c.loaded, c.seq = false, 0
+	c.loaded, c.seq, c.routed, c.flushed = false, 0, 0, -1
+	c.pending, c.waiting = nil, 0
 	c.generation++
 	c.sessions, c.closed = map[string]*session{}, map[string]time.Time{}
 	c.router = cdr.NewRouter()
@@ -147,31 +153,57 @@ func (c *cluster) touch(e *entry, now time.Time) {
 	}
 }
 
-// add takes one post of the journal into memory.
-func (c *cluster) add(p *journalPost, now time.Time) {
+// hear notes one post of the journal: what it has, not yet what that means.
+func (c *cluster) hear(p *journalPost) {
 	c.seq = p.seq
 	s := c.sessions[p.session]
 	if s == nil {
 		s = &session{id: p.session, bridge: p.bridge}
 		c.sessions[p.session] = s
 	}
-	counts := c.counts(p.bridge)
+	p.before = s.highest()
 	begun, last := s.first == 0, s.last
+	of := postRange{seq: p.seq, low: math.MaxInt64, high: -1}
 	for i := range p.records {
 		r := &p.records[i]
-		if r.Missing > 0 && !slices.Contains(p.ignored, i) {
-			s.lose(store.Ms(r.At), r.Missing)
-			c.reopen(func(e *entry) bool { return e.end == 0 || e.end >= store.Ms(r.At) }, now)
-		}
 		if slices.Contains(p.ignored, i) {
 			continue
 		}
-		s.hear(r.Correlator, r.Digest, store.Ms(r.At))
-		if counts {
-			c.changed(c.router.Add(*r), p.version, now)
+		if r.Missing > 0 {
+			s.lose(store.Ms(r.At), r.Missing)
 		}
+		s.hear(r.Correlator, r.Digest, store.Ms(r.At))
+		of.low, of.high = min(of.low, r.Correlator), max(of.high, r.Correlator)
 	}
-	if counts && p.bridge != "" && (begun || s.closed && s.last > last) {
+	s.posts = append(s.posts, of)
+	s.dirty = true
+	p.newest = p.bridge != "" && c.counts(p.bridge) && (begun || s.closed && s.last > last)
+	c.pending = append(c.pending, p)
+	c.waiting += len(p.records)
+}
+
+// add takes the records of a post to their meetings.
+func (c *cluster) add(p *journalPost, now time.Time) {
+	c.routed = p.seq
+	c.waiting -= len(p.records)
+	counts := c.counts(p.bridge)
+	for i := range p.records {
+		r := &p.records[i]
+		if slices.Contains(p.ignored, i) {
+			continue
+		}
+		if r.Missing > 0 {
+			c.reopen(func(e *entry) bool { return e.end == 0 || e.end >= store.Ms(r.At) }, now)
+		}
+		if !counts {
+			continue
+		}
+		if len(p.records) > largePost {
+			r = new(*r)
+		}
+		c.changed(c.router.Add(r), p.version, now)
+	}
+	if p.newest {
 		c.close(p.bridge, now)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,10 +27,14 @@ type Options struct {
 	Version   string           // of the program, shown at the authority
 }
 
-// flushDelay is how long changes gather before they are written to the tables of meetings, and afterTrouble how long the
+// flushDelay is how long changes gather before they are written to the tables of meetings: up to busyDelays times as long
+// while more than busyRecords come in each, so that most meetings of a rush are written once. afterTrouble is how long the
 // next try waits when that failed.
 const (
 	flushDelay   = 250 * time.Millisecond
+	busyDelays   = 4
+	busyRecords  = 250
+	manyDirty    = 1000 // meetings; so many are written at once
 	afterTrouble = 5 * time.Second
 )
 
@@ -109,8 +115,13 @@ func (e *Engine) flushing(ctx context.Context) {
 			return
 		case <-e.wake:
 		}
-		wait := flushDelay
-		for wait > 0 {
+		for n, busy := 0, true; busy && n < busyDelays; n++ {
+			if !pause(ctx, flushDelay) {
+				return
+			}
+			busy = e.route(ctx)
+		}
+		for wait := time.Duration(1); wait > 0; {
 			if !pause(ctx, wait) {
 				return
 			}
@@ -126,19 +137,36 @@ func (e *Engine) flushing(ctx context.Context) {
 	}
 }
 
+// route takes what was heard to its meetings, and says whether it is worth while to wait for more. An error shows when they
+// are flushed.
+func (e *Engine) route(ctx context.Context) (wait bool) {
+	records, meetings := 0, 0
+	for _, c := range e.all() {
+		c.mu.Lock()
+		records += c.waiting
+		c.mu.Unlock()
+		_ = c.route(ctx)
+		c.mu.Lock()
+		meetings += len(c.dirtied)
+		c.mu.Unlock()
+	}
+	return records > busyRecords && meetings < manyDirty
+}
+
 // flush writes the dirty meetings of all clusters.
 func (e *Engine) flush(ctx context.Context) error {
-	e.mu.Lock()
-	clusters := make([]*cluster, 0, len(e.clusters))
-	for _, c := range e.clusters {
-		clusters = append(clusters, c)
-	}
-	e.mu.Unlock()
 	var errs []error
-	for _, c := range clusters {
+	for _, c := range e.all() {
 		errs = append(errs, c.flush(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// all returns the clusters in memory.
+func (e *Engine) all() []*cluster {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Values(e.clusters))
 }
 
 // sync brings the tables of an account's meetings up to date with its journal.

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	flushChunk = 32 // meetings of one transaction
+	flushChunk = 128 // meetings of one transaction
 	far        = 253402300799000
 	day        = int64(24 * time.Hour / time.Millisecond)
 	hour       = int64(time.Hour / time.Millisecond)
@@ -50,8 +50,11 @@ func (c *cluster) flush(ctx context.Context) error {
 // flushOnce writes in transactions of a few meetings each, so that posts never wait long for the database. The last one
 // says how far the journal is shown; should it never come, the posts are taken from the journal again.
 func (c *cluster) flushOnce(ctx context.Context) error {
-	c.mu.Lock()
-	target := c.seq
+	if err := c.routeAll(ctx); err != nil {
+		return err
+	}
+	defer c.mu.Unlock()
+	target := c.routed
 	generation := c.generation
 	dirty := c.dirtied
 	c.dirtied = nil
@@ -59,10 +62,40 @@ func (c *cluster) flushOnce(ctx context.Context) error {
 		e.dirty = false
 	}
 	sessions, err := c.sessionRows()
-	c.mu.Unlock()
 	if err != nil || len(dirty) == 0 && len(sessions) == 0 {
 		return err
 	}
+	c.mu.Unlock()
+	err = c.flushChunks(ctx, generation, target, dirty, sessions)
+	c.mu.Lock()
+	switch {
+	case c.generation != generation: // loaded anew, and what is not written is dirty again
+	case err != nil:
+		c.unwritten(dirty, sessions)
+	default:
+		for _, row := range sessions {
+			s := c.sessions[row.Session]
+			s.posts = append([]postRange(nil), s.posts[len(row.posts):]...)
+		}
+	}
+	return err
+}
+
+// routeAll takes everything that was heard to the meetings, and returns with mu held if there is no error.
+func (c *cluster) routeAll(ctx context.Context) error {
+	for {
+		if err := c.route(ctx); err != nil {
+			return err
+		}
+		c.mu.Lock()
+		if len(c.pending) == 0 {
+			return nil
+		}
+		c.mu.Unlock() // more came meanwhile, less than before
+	}
+}
+
+func (c *cluster) flushChunks(ctx context.Context, generation int, target int64, dirty []*entry, sessions []sessionRow) error {
 	for done := false; !done; {
 		n := min(len(dirty), flushChunk)
 		done = n == len(dirty)
@@ -71,7 +104,6 @@ func (c *cluster) flushOnce(ctx context.Context) error {
 			f.sessions, f.shown = sessions, target
 		}
 		if err := c.flushChunk(ctx, f); err != nil {
-			c.unwritten(generation, dirty, sessions)
 			return err
 		}
 		dirty = dirty[n:]
@@ -79,9 +111,15 @@ func (c *cluster) flushOnce(ctx context.Context) error {
 	return nil
 }
 
+// sessionRow is a session on its way into the tables, with the ranges of its posts.
+type sessionRow struct {
+	db.PutSessionParams
+	posts []postRange
+}
+
 // sessionRows returns the sessions that changed, as they are now.
-func (c *cluster) sessionRows() ([]db.PutSessionParams, error) {
-	var rows []db.PutSessionParams
+func (c *cluster) sessionRows() ([]sessionRow, error) {
+	var rows []sessionRow
 	for _, s := range c.sessions {
 		if !s.dirty {
 			continue
@@ -90,20 +128,15 @@ func (c *cluster) sessionRows() ([]db.PutSessionParams, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row)
+		rows = append(rows, sessionRow{row, s.posts})
 		s.dirty, s.repeats = false, 0
 	}
-	slices.SortFunc(rows, func(a, b db.PutSessionParams) int { return cmp.Compare(a.Session, b.Session) })
+	slices.SortFunc(rows, func(a, b sessionRow) int { return cmp.Compare(a.Session, b.Session) })
 	return rows, nil
 }
 
 // unwritten makes everything dirty again that a flush did not bring through.
-func (c *cluster) unwritten(generation int, dirty []*entry, sessions []db.PutSessionParams) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.generation != generation {
-		return // loaded anew, and what is not written is dirty again
-	}
+func (c *cluster) unwritten(dirty []*entry, sessions []sessionRow) {
 	for _, e := range dirty {
 		e.written, e.refs = nil, nil
 		c.touch(e, e.touched)
@@ -130,7 +163,7 @@ type view struct {
 type chunk struct {
 	generation int
 	dirty      []*entry
-	sessions   []db.PutSessionParams
+	sessions   []sessionRow
 	shown      int64
 }
 
@@ -140,7 +173,7 @@ func (c *cluster) flushChunk(ctx context.Context, f chunk) error {
 		c.mu.Unlock()
 		return errBehind
 	}
-	seq := c.seq
+	seq, flushed := c.routed, c.flushed
 	views := make([]view, 0, len(f.dirty))
 	for _, e := range f.dirty {
 		if c.entries[e.key] == e {
@@ -151,25 +184,34 @@ func (c *cluster) flushChunk(ctx context.Context, f chunk) error {
 	if err := c.decide(ctx, views); err != nil {
 		return err
 	}
+	alone := false // nobody else wrote meetings since this engine did
 	err := c.e.store.Update(ctx, "write meetings", func(tx *store.Tx) error {
-		n, err := tx.MarkFlushed(ctx, db.MarkFlushedParams{FlushedSeq: seq, ProjectedSeq: f.shown, AccountID: c.account, ClusterID: c.id})
+		last, err := tx.LockCluster(ctx, db.LockClusterParams{AccountID: c.account, ClusterID: c.id})
 		if err != nil {
-			return fmt.Errorf("mark flush of %s: %w", c.id, err)
+			return fmt.Errorf("lock bridge %s: %w", c.id, err)
 		}
-		if n == 0 {
+		if last.FlushedSeq > seq {
 			return errBehind
 		}
-		for _, s := range f.sessions {
-			if err := tx.PutSession(ctx, s); err != nil {
-				return fmt.Errorf("write session %s: %w", s.Session, err)
-			}
+		if err := tx.SetFlushed(ctx, db.SetFlushedParams{FlushedSeq: seq, ProjectedSeq: max(last.ProjectedSeq, f.shown), AccountID: c.account, ClusterID: c.id}); err != nil {
+			return fmt.Errorf("mark flush of %s: %w", c.id, err)
 		}
-		return c.writeViews(ctx, tx, views)
+		if err := c.writeSessions(ctx, tx, f.sessions, last.ProjectedSeq); err != nil {
+			return err
+		}
+		alone = last.FlushedSeq == flushed
+		return c.writeViews(ctx, tx, views, alone)
 	})
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
+	c.flushed = seq
+	if !alone {
+		for _, e := range c.entries {
+			e.written = nil
+		}
+	}
 	for i := range views {
 		v := &views[i]
 		v.entry.written = &v.segments
@@ -193,13 +235,13 @@ func (c *cluster) view(e *entry) view {
 		AccountID: c.account, MeetingID: e.id, ClusterID: c.id, MeetingKey: e.key, Name: conf.Name, Space: conf.Space,
 		CallType: conf.CallType, Bridges: "[]", StartedAt: store.Ms(conf.Start), EndedAt: store.Ms(conf.End),
 		DurationS: conf.DurationSeconds, ParticipantsMax: int64(conf.ParticipantsMax), DirectoryVersion: e.version,
-		Incomplete: conf.Incomplete, Estimated: conf.Estimated, Facts: "[]", Records: cdr.Encode(records),
+		Incomplete: conf.Incomplete, Estimated: conf.Estimated, Facts: "[]", Segments: "[]", Records: cdr.Encode(records),
 	}
 	if len(conf.Calls) == 0 { // a leg that waits; it is over when it ended
 		v.row.StartedAt, v.row.EndedAt = 0, 0
-		for i := range records {
-			if records[i].Kind == cdr.CallLegEnd || records[i].Kind == cdr.RecordingEnd || records[i].Kind == cdr.StreamingEnd {
-				v.row.EndedAt = store.Ms(records[i].At)
+		for _, r := range records {
+			if r.Kind == cdr.CallLegEnd || r.Kind == cdr.RecordingEnd || r.Kind == cdr.StreamingEnd {
+				v.row.EndedAt = store.Ms(r.At)
 			}
 		}
 		v.refs = c.refs(&v, records)
@@ -211,14 +253,15 @@ func (c *cluster) view(e *entry) view {
 			continue
 		}
 		s := c.sessions[records[i].Session]
-		v.row.Incomplete = v.row.Incomplete || s != nil && s.lostWithin(v.row.StartedAt, v.row.EndedAt)
+		v.row.Lost = v.row.Lost || s != nil && s.lostWithin(v.row.StartedAt, v.row.EndedAt)
 	}
+	v.row.Incomplete = v.row.Incomplete || v.row.Lost
 	return v
 }
 
 // refs returns those by which a record to come can find the meeting once it is not in memory. While it runs it stays in
 // memory, and is loaded at every start. A leg of which everything was heard, from start to end, gets no more records.
-func (c *cluster) refs(v *view, records []cdr.Record) []string {
+func (c *cluster) refs(v *view, records []*cdr.Record) []string {
 	if v.row.EndedAt == 0 && !v.entry.leaving {
 		return nil
 	}
@@ -228,8 +271,7 @@ func (c *cluster) refs(v *view, records []cdr.Record) []string {
 		begun, closed bool
 	}
 	legs := map[string]*life{}
-	for i := range records {
-		r := &records[i]
+	for _, r := range records {
 		if r.LegID == "" || r.MediaID != "" {
 			continue
 		}
@@ -243,6 +285,9 @@ func (c *cluster) refs(v *view, records []cdr.Record) []string {
 		l.closed = l.closed || r.Kind == cdr.CallLegEnd
 	}
 	refs := slices.DeleteFunc(c.router.RefsOf(v.entry.key), func(ref string) bool {
+		if ref == v.entry.key && keepsNoRef(ref) {
+			return true
+		}
 		id, ok := strings.CutPrefix(ref, "leg:")
 		l := legs[id]
 		return ok && l != nil && l.begun && l.closed && l.session != nil && l.session.covers(l.first, l.last)
@@ -252,6 +297,9 @@ func (c *cluster) refs(v *view, records []cdr.Record) []string {
 	}
 	return refs
 }
+
+// keepsNoRef reports whether a meeting with this ref as its key is found by its id alone.
+func keepsNoRef(ref string) bool { return strings.HasPrefix(ref, "corr:") }
 
 // decide applies the policy to meetings, each with the directory version that it is bound to.
 func (c *cluster) decide(ctx context.Context, views []view) error {
@@ -291,26 +339,12 @@ func (v *view) keep(d *meeting.Decision) error {
 	if v.row.Facts, err = encodeFacts(d.Why); err != nil {
 		return err
 	}
-	for i := range d.Segments {
-		s := &d.Segments[i]
-		row := db.Segment{
-			AccountID: v.row.AccountID, MeetingID: v.row.MeetingID, N: int64(i), FromAt: store.Ms(s.From), ToAt: store.Ms(s.To),
-			License: string(s.License), Tag: s.License.Tag(), Sixths: int64(s.Sixths), UserJid: s.User, Rule: s.Rule,
-		}
-		if s.To.IsZero() {
-			row.ToAt = far
-		}
-		row.Lasting = row.ToAt-row.FromAt > day
-		if row.Facts, err = encodeFacts(s.Why); err != nil {
-			return err
-		}
-		v.segments = append(v.segments, row)
-	}
-	return nil
+	return v.keepSegments(d.Segments)
 }
 
-// writeViews writes meetings, what of their segments and refs is new, and marks the hours whose use may have changed.
-func (c *cluster) writeViews(ctx context.Context, tx *store.Tx, views []view) error {
+// writeViews writes meetings, what of their segments and refs is new, and marks the hours whose use may have changed. Unless
+// alone, what an entry says to be written may not be.
+func (c *cluster) writeViews(ctx context.Context, tx *store.Tx, views []view, alone bool) error {
 	meetings := make([]db.Meeting, 0, len(views))
 	var segments []db.Segment
 	var refs []db.MeetingRef
@@ -327,7 +361,7 @@ func (c *cluster) writeViews(ctx context.Context, tx *store.Tx, views []view) er
 				return err
 			}
 		}
-		changed, err := c.differing(ctx, tx, v, hours, now)
+		changed, err := c.differing(ctx, tx, v, alone, hours, now)
 		if err != nil {
 			return err
 		}
@@ -349,42 +383,49 @@ func (c *cluster) writeViews(ctx context.Context, tx *store.Tx, views []view) er
 }
 
 // differing returns the segments to write, deletes those that are no more, and marks the hours of all that differ.
-func (c *cluster) differing(ctx context.Context, tx *store.Tx, v *view, hours hourMarks, now int64) ([]db.Segment, error) {
-	if v.entry.written == nil {
-		if err := c.eraseSegments(ctx, tx, v.row.MeetingID, hours, now); err != nil {
+func (c *cluster) differing(ctx context.Context, tx *store.Tx, v *view, alone bool, hours hourMarks, now int64) ([]db.Segment, error) {
+	var old []db.Segment
+	if alone && v.entry.written != nil {
+		old = *v.entry.written
+	} else {
+		row, err := tx.MeetingSegments(ctx, db.MeetingSegmentsParams{AccountID: c.account, MeetingID: v.row.MeetingID})
+		if err != nil && !errors.Is(err, store.ErrNoRow) {
+			return nil, fmt.Errorf("read segments of %s: %w", v.row.MeetingID, err)
+		}
+		if old, err = c.segmentRows(v.row.MeetingID, row); err != nil {
 			return nil, err
 		}
-		hours.mark(v.segments, now)
-		return v.segments, nil
 	}
-	old := *v.entry.written
 	same := 0
 	for same < min(len(old), len(v.segments)) && old[same] == v.segments[same] {
 		same++
 	}
-	if len(v.segments) < len(old) {
-		if err := tx.DeleteSegments(ctx, db.DeleteSegmentsParams{
-			AccountID: c.account, MeetingID: v.row.MeetingID, FromN: int64(len(v.segments)),
-		}); err != nil {
-			return nil, fmt.Errorf("delete segments of %s: %w", v.row.MeetingID, err)
-		}
+	if err := c.eraseSegments(ctx, tx, old[same:]); err != nil {
+		return nil, err
 	}
 	hours.mark(old[same:], now)
 	hours.mark(v.segments[same:], now)
 	return v.segments[same:], nil
 }
 
-// eraseSegments deletes whatever is written of a meeting's segments.
-func (c *cluster) eraseSegments(ctx context.Context, tx *store.Tx, id string, hours hourMarks, now int64) error {
-	spans, err := tx.SegmentSpans(ctx, db.SegmentSpansParams{AccountID: c.account, MeetingID: id})
-	if err != nil {
-		return fmt.Errorf("read segments of %s: %w", id, err)
+// segmentRows are the rows of the segments that a meeting keeps; text is empty for one that is not stored.
+func (c *cluster) segmentRows(id, text string) ([]db.Segment, error) {
+	if text == "" {
+		return nil, nil
 	}
-	for _, s := range spans {
-		hours.span(s.Tag, s.FromAt, s.ToAt, now)
+	stored, err := decodeSegments(id, text)
+	rows := make([]db.Segment, len(stored))
+	for i := range stored {
+		rows[i] = stored[i].row(c.account, id)
 	}
-	if err := tx.DeleteSegments(ctx, db.DeleteSegmentsParams{AccountID: c.account, MeetingID: id}); err != nil {
-		return fmt.Errorf("delete segments of %s: %w", id, err)
+	return rows, err
+}
+
+func (c *cluster) eraseSegments(ctx context.Context, tx *store.Tx, rows []db.Segment) error {
+	for _, s := range rows {
+		if err := tx.DeleteSegment(ctx, db.DeleteSegmentParams(s)); err != nil {
+			return fmt.Errorf("delete segment of %s: %w", s.MeetingID, err)
+		}
 	}
 	return nil
 }
@@ -412,44 +453,16 @@ func (c *cluster) erase(ctx context.Context, tx *store.Tx, id string, hours hour
 			return fmt.Errorf("delete refs of %s: %w", id, err)
 		}
 	}
-	if err := c.eraseSegments(ctx, tx, id, hours, now); err != nil {
+	segments, err := c.segmentRows(id, row.Segments)
+	if err == nil {
+		err = c.eraseSegments(ctx, tx, segments)
+	}
+	if err != nil {
 		return err
 	}
+	hours.mark(segments, now)
 	if err := tx.DeleteMeeting(ctx, db.DeleteMeetingParams{AccountID: c.account, MeetingID: id}); err != nil {
 		return fmt.Errorf("delete meeting %s: %w", id, err)
 	}
 	return nil
-}
-
-// hourMarks is the hours whose use may have changed.
-type hourMarks map[hourMark]bool
-
-type hourMark struct {
-	tag string
-	at  int64
-}
-
-func (h hourMarks) mark(segments []db.Segment, now int64) {
-	for _, s := range segments {
-		h.span(s.Tag, s.FromAt, s.ToAt, now)
-	}
-}
-
-// span marks the hours of [from, to) that have begun by now, or the first one.
-func (h hourMarks) span(tag string, from, to, now int64) {
-	first := from - from%hour
-	to = min(to, max(now+1, from+1), first+maxHours*hour)
-	for at := first; at < to; at += hour {
-		h[hourMark{tag, at}] = true
-	}
-}
-
-// rows are the marks in the order in which every transaction writes them.
-func (h hourMarks) rows(account string, now int64) []db.UsageHour {
-	rows := make([]db.UsageHour, 0, len(h))
-	for m := range h {
-		rows = append(rows, db.UsageHour{AccountID: account, Tag: m.tag, HourAt: m.at, ChangedAt: now})
-	}
-	slices.SortFunc(rows, func(a, b db.UsageHour) int { return cmp.Or(cmp.Compare(a.HourAt, b.HourAt), cmp.Compare(a.Tag, b.Tag)) })
-	return rows
 }

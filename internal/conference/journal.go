@@ -11,8 +11,12 @@ import (
 	"github.com/tallystick/tallystick/internal/store/db"
 )
 
-// page is how many rows are read at once.
-const page = 500
+const (
+	page         = 500    // rows read at once
+	routedAtOnce = 256    // posts taken to their meetings at once
+	maxWaiting   = 20_000 // records that wait for that
+	largePost    = 100    // records of a post that is not kept in memory for a few of them
+)
 
 // journalPost is a stored post.
 type journalPost struct {
@@ -20,6 +24,11 @@ type journalPost struct {
 	session, bridge string
 	records         []cdr.Record
 	ignored         []int // positions of records that were known before
+
+	// Filled in when it is heard.
+	before int64 // highest correlator of the session before it
+	newest bool  // it may have made its session the newest of its call bridge
+	replay bool  // meetings may show its records already
 }
 
 // each calls fn with the records that count.
@@ -71,30 +80,6 @@ func (c *cluster) readPosts(ctx context.Context, tx *store.Tx, after, through in
 	return posts, nil
 }
 
-// stored finds a record that counted, nil if there is none. Posts overlap seldom, so it stands in one of the first few
-// that can hold it.
-func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity) (*cdr.Record, error) {
-	rows, err := tx.PostsAround(ctx, db.PostsAroundParams{
-		AccountID: c.account, ClusterID: c.id, Session: id.session, Correlator: id.correlator, Page: 16,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look up record %d of session %s: %w", id.correlator, id.session, err)
-	}
-	var found *cdr.Record
-	for _, row := range rows {
-		p, err := postOf(row.Seq, row.DirectoryVersion, row.Ignored, row.Body)
-		if err != nil {
-			return nil, err
-		}
-		p.each(func(r *cdr.Record) {
-			if found == nil && r.Correlator == id.correlator {
-				found = r
-			}
-		})
-	}
-	return found, nil
-}
-
 // load fills memory from the tables, once: sessions, meetings that run, and the posts that those do not show yet.
 func (c *cluster) load(ctx context.Context) error {
 	c.mu.Lock()
@@ -144,9 +129,13 @@ func (c *cluster) reload(ctx context.Context) error {
 	for _, h := range running {
 		c.restore(h)
 	}
-	c.seq = row.ProjectedSeq
+	c.seq, c.routed, c.flushed = row.ProjectedSeq, row.ProjectedSeq, -1
+	for _, p := range posts {
+		p.replay = true
+		c.hear(p)
+	}
 	c.mu.Unlock()
-	if err := c.applyLocked(ctx, posts); err != nil {
+	if err := c.routeLocked(ctx); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -182,7 +171,7 @@ type held struct {
 	version int64
 	end     int64
 	guessed bool
-	records []cdr.Record
+	records []*cdr.Record
 }
 
 func (c *cluster) readRunning(ctx context.Context, tx *store.Tx) ([]held, error) {
@@ -218,17 +207,40 @@ func (c *cluster) restore(h held) {
 	c.router.Restore(h.key, h.records)
 }
 
-// apply takes posts of the journal into memory, in order; those that are there already are skipped.
+// apply takes posts of the journal into memory, in order; those that are there already are skipped. What they mean for
+// meetings is worked out later, for many posts at once, unless too many wait for it already.
 func (c *cluster) apply(ctx context.Context, posts []*journalPost) error {
-	c.applying.Lock()
-	defer c.applying.Unlock()
-	return c.applyLocked(ctx, posts)
+	c.mu.Lock()
+	for _, p := range posts {
+		if p.seq == c.seq+1 {
+			c.hear(p)
+		}
+	}
+	full := c.waiting > maxWaiting
+	c.mu.Unlock()
+	if full {
+		return c.route(ctx)
+	}
+	return nil
 }
 
-func (c *cluster) applyLocked(ctx context.Context, posts []*journalPost) error {
-	for len(posts) > 0 {
-		n := min(len(posts), page)
-		back, err := c.missing(ctx, posts[:n])
+// route takes the posts that were heard to their meetings.
+func (c *cluster) route(ctx context.Context) error {
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	return c.routeLocked(ctx)
+}
+
+func (c *cluster) routeLocked(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		posts := c.pending[:min(len(c.pending), routedAtOnce)]
+		refs := c.unknown(posts)
+		c.mu.Unlock()
+		if len(posts) == 0 {
+			return nil
+		}
+		back, err := c.missing(ctx, refs)
 		if err != nil {
 			return err
 		}
@@ -237,23 +249,27 @@ func (c *cluster) applyLocked(ctx context.Context, posts []*journalPost) error {
 		for _, h := range back {
 			c.restore(h)
 		}
-		for _, p := range posts[:n] {
-			if p.seq == c.seq+1 {
-				c.add(p, now)
-			}
+		for _, p := range posts {
+			c.add(p, now)
+		}
+		if c.pending = c.pending[len(posts):]; len(c.pending) == 0 {
+			c.pending = nil
 		}
 		c.mu.Unlock()
-		posts = posts[n:]
 	}
-	return nil
 }
 
-// missing reads the meetings that records of posts belong to and that are not in memory. A leg may lead to a meeting
-// whose other legs and calls lead to no further one: a meeting is stored with all its records.
-func (c *cluster) missing(ctx context.Context, posts []*journalPost) ([]held, error) {
-	refs := c.unknown(posts)
+// missing reads the meetings that refs belong to and that are not in memory. A leg may lead to a meeting whose other legs
+// and calls lead to no further one: a meeting is stored with all its records.
+func (c *cluster) missing(ctx context.Context, refs []string) ([]held, error) {
 	if len(refs) == 0 {
 		return nil, nil
+	}
+	var keyed []string
+	for _, ref := range refs {
+		if keepsNoRef(ref) {
+			keyed = append(keyed, c.meetingID(ref))
+		}
 	}
 	var out []held
 	err := c.e.store.View(ctx, func(tx *store.Tx) error {
@@ -262,6 +278,11 @@ func (c *cluster) missing(ctx context.Context, posts []*journalPost) ([]held, er
 		if err != nil {
 			return err
 		}
+		there, err := tx.MeetingsThere(ctx, c.account, keyed)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, there...)
 		slices.Sort(ids)
 		for _, id := range slices.Compact(ids) {
 			c.mu.Lock()
@@ -291,33 +312,21 @@ func (c *cluster) missing(ctx context.Context, posts []*journalPost) ([]held, er
 // unknown lists the refs of posts that the router does not know. A record that begins something is the first one about
 // it; when nothing later was heard of its session, nothing about it was.
 func (c *cluster) unknown(posts []*journalPost) []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var refs []string
-	heard := map[string]int64{}
+	need := c.router.Need()
 	for _, p := range posts {
-		if p.seq <= c.seq || !c.counts(p.bridge) {
+		if !c.counts(p.bridge) {
 			continue
 		}
-		highest, ok := heard[p.session]
-		if s := c.sessions[p.session]; !ok && s != nil && len(s.spans) > 0 {
-			highest = s.spans[len(s.spans)-1][1]
-		} else if !ok {
-			highest = -1
-		}
-		p.each(func(r *cdr.Record) {
-			own := r.Correlator > highest && begins(r.Kind)
-			highest = max(highest, r.Correlator)
-			for i, ref := range r.Refs() {
-				if (i > 0 || !own) && !c.router.Knows(ref) {
-					refs = append(refs, ref)
-				}
+		highest := p.before
+		for i := range p.records {
+			if r := &p.records[i]; !slices.Contains(p.ignored, i) {
+				need.Of(r, !p.replay && r.Correlator > highest && begins(r.Kind))
+				highest = max(highest, r.Correlator)
 			}
-		})
-		heard[p.session] = highest
+		}
 	}
-	slices.Sort(refs)
-	return slices.Compact(refs)
+	slices.Sort(need.Refs)
+	return need.Refs
 }
 
 func begins(k cdr.Kind) bool {

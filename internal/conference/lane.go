@@ -21,6 +21,7 @@ const (
 	maxQueueBytes = 64 << 20 // of their bodies
 	maxForeign    = 1000     // posts of other replicas read inside a commit
 	commitTimeout = 30 * time.Second
+	maxDirty      = 2000 // meetings that wait to be written; beyond, posts come no faster than those
 )
 
 // queue holds the posts of a cluster that wait for their commit. There is no timer: posts gather while the last commit
@@ -35,11 +36,10 @@ type queue struct {
 // post is one body on its way into the journal.
 type post struct {
 	cdr.Post
-	body      []byte
-	low, high int64
-	done      chan struct{} // closed when receipt and err stand
-	receipt   Receipt
-	err       error
+	body    []byte
+	done    chan struct{} // closed when receipt and err stand
+	receipt Receipt
+	err     error
 }
 
 // take hands a post to the lane and waits for its commit.
@@ -119,6 +119,14 @@ func (c *cluster) commit(batch []*post) {
 	}
 	c.repeats(batch)
 	c.e.dirty()
+	c.mu.Lock()
+	behind := len(c.dirtied) > maxDirty
+	c.mu.Unlock()
+	if behind {
+		if err := c.flush(ctx); err != nil {
+			c.e.log.ErrorContext(ctx, "meetings are not written; it will be tried again", "bridge", c.id, "error", err)
+		}
+	}
 }
 
 // storeBatch writes what is new of a batch. Where other replicas are far ahead, it loads what they made of the journal
@@ -131,6 +139,11 @@ func (c *cluster) storeBatch(ctx context.Context, batch []*post) (write, error) 
 		w := c.prepare(batch)
 		if w.idle() {
 			return w, nil
+		}
+		if w.clashes > 0 { // their meetings are looked for
+			if err := c.route(ctx); err != nil {
+				return w, err
+			}
 		}
 		err := c.e.store.Update(ctx, "store call records", func(tx *store.Tx) error { return c.write(ctx, tx, batch, &w) })
 		if !errors.Is(err, errFar) || attempt == 2 {
@@ -324,7 +337,7 @@ func (c *cluster) insert(ctx context.Context, tx *store.Tx, batch []*post, w *wr
 		}
 		rows = append(rows, db.CdrPost{
 			AccountID: c.account, ClusterID: c.id, Seq: v.seq, ReceivedAt: now, Session: p.Session, Callbridge: p.CallBridge,
-			Low: p.low, High: p.high, Records: int64(len(p.Records)), DirectoryVersion: version, Ignored: ignored, Body: p.body,
+			DirectoryVersion: version, Ignored: ignored, Body: p.body,
 		})
 		w.posts = append(w.posts, &journalPost{
 			seq: v.seq, version: version, session: p.Session, bridge: p.CallBridge, records: p.Records, ignored: v.ignored,

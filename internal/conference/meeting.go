@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +31,8 @@ type Meeting struct {
 	ParticipantsMax  int64         `json:"participantsMax"`
 	Policy           string        `json:"policy"` // name and version
 	DirectoryVersion int64         `json:"directoryVersion"`
-	Incomplete       bool          `json:"incomplete"` // records of it are missing
+	Incomplete       bool          `json:"incomplete"` // the start or end of a call or participant is not known, or records are lost
+	Lost             bool          `json:"lost"`       // a call bridge announced lost records from its time
 	Estimated        bool          `json:"estimated"`  // its end is not from a record
 	Conflicts        int64         `json:"conflicts"`  // records that contradict stored ones
 	Segments         []Segment     `json:"segments"`
@@ -98,17 +100,16 @@ func (e *Engine) Meetings(ctx context.Context, account string, f Filter, cursor 
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		ids := make([]string, 0, len(rows))
 		for _, r := range rows {
 			m, err := meetingOf(db.Meeting{MeetingID: r.MeetingID, ClusterID: r.ClusterID, Name: r.Name, Space: r.Space, CallType: r.CallType,
 				Bridges: r.Bridges, StartedAt: r.StartedAt, EndedAt: r.EndedAt, DurationS: r.DurationS, ParticipantsMax: r.ParticipantsMax,
-				Policy: r.Policy, DirectoryVersion: r.DirectoryVersion, Incomplete: r.Incomplete, Estimated: r.Estimated, Facts: r.Facts})
+				Policy: r.Policy, DirectoryVersion: r.DirectoryVersion, Incomplete: r.Incomplete, Lost: r.Lost, Estimated: r.Estimated, Facts: r.Facts, Segments: r.Segments}, MaxSegments)
 			if err != nil {
 				return err
 			}
-			out, ids = append(out, m), append(ids, m.ID)
+			out = append(out, m)
 		}
-		return fill(ctx, tx, account, ids, out)
+		return conflicts(ctx, tx, account, out)
 	})
 	if err != nil {
 		return nil, "", outcome("list meetings", err)
@@ -132,36 +133,18 @@ func parseCursor(cursor string) (at int64, id string, err error) {
 	return at, id, nil
 }
 
-// fill adds segments and conflicts to meetings.
-func fill(ctx context.Context, tx *store.Tx, account string, ids []string, out []Meeting) error {
-	place := make(map[string]*Meeting, len(out))
-	for i := range out {
-		place[out[i].ID] = &out[i]
-	}
-	segments, err := tx.SegmentsOf(ctx, account, ids)
-	if err != nil {
-		return err
-	}
-	for _, s := range segments {
-		m := place[s.MeetingID]
-		if len(m.Segments) == MaxSegments && len(out) > 1 {
-			continue
-		}
-		why, err := decodeFacts(s.Facts)
-		if err != nil {
-			return err
-		}
-		m.Segments = append(m.Segments, Segment{From: store.At(s.FromAt), To: ended(s.ToAt), License: s.License, Tag: s.Tag, Sixths: s.Sixths,
-			User: s.UserJid, Rule: s.Rule, Why: why})
-	}
-	conflicts, err := tx.ConflictsByMeeting(ctx, account)
+// conflicts counts the conflicting records of meetings.
+func conflicts(ctx context.Context, tx *store.Tx, account string, out []Meeting) error {
+	rows, err := tx.ConflictsByMeeting(ctx, account)
 	if err != nil {
 		return fmt.Errorf("count conflicts: %w", err)
 	}
-	for _, c := range conflicts {
-		if m := place[c.MeetingID]; m != nil {
-			m.Conflicts = c.Conflicts
-		}
+	of := make(map[string]int64, len(rows))
+	for _, c := range rows {
+		of[c.MeetingID] = c.Conflicts
+	}
+	for i := range out {
+		out[i].Conflicts = of[out[i].ID]
 	}
 	return nil
 }
@@ -180,7 +163,7 @@ func (e *Engine) Meeting(ctx context.Context, account, id string) (Meeting, erro
 		if err != nil {
 			return err
 		}
-		if out[0], err = meetingOf(row); err != nil {
+		if out[0], err = meetingOf(row, math.MaxInt); err != nil {
 			return err
 		}
 		records, err := cdr.Decode(row.Records)
@@ -194,7 +177,7 @@ func (e *Engine) Meeting(ctx context.Context, account, id string) (Meeting, erro
 			}
 			out[0].Participants = append(out[0].Participants, Participant{Name: nameOf(p), From: p.From, To: ended(store.Ms(to))})
 		}
-		return fill(ctx, tx, account, []string{id}, out)
+		return conflicts(ctx, tx, account, out)
 	})
 	return out[0], outcome("read meeting", err)
 }
@@ -230,8 +213,11 @@ func (e *Engine) Why(ctx context.Context, account, id string) (Meeting, []string
 		say(m.Segments[i].Why)
 	}
 	say(m.Why)
-	if m.Incomplete {
-		lines = append(lines, "Records of this meeting are missing: it may have been longer or larger than shown.")
+	switch {
+	case m.Lost:
+		lines = append(lines, "The call bridge lost records from the time of this meeting: it may have been longer or larger than shown.")
+	case m.Incomplete:
+		lines = append(lines, "The start or end of the call or of a participant was not recorded: the meeting may have been longer or larger than shown.")
 	}
 	if m.Estimated {
 		lines = append(lines, "The call bridge restarted before it reported the end: the end shown is when it was last heard of.")
@@ -265,15 +251,20 @@ func ended(ms int64) *time.Time {
 	return &at
 }
 
-func meetingOf(r db.Meeting) (Meeting, error) {
+// meetingOf reads a stored meeting, with at most so many of its segments.
+func meetingOf(r db.Meeting, most int) (Meeting, error) {
 	m := Meeting{ID: r.MeetingID, Bridge: r.ClusterID, Name: r.Name, Space: r.Space, CallType: r.CallType, StartedAt: store.At(r.StartedAt),
 		EndedAt: ended(r.EndedAt), DurationSeconds: r.DurationS, ParticipantsMax: r.ParticipantsMax, Policy: r.Policy,
-		DirectoryVersion: r.DirectoryVersion, Incomplete: r.Incomplete, Estimated: r.Estimated, Segments: []Segment{}}
+		DirectoryVersion: r.DirectoryVersion, Incomplete: r.Incomplete, Lost: r.Lost, Estimated: r.Estimated}
 	if err := json.Unmarshal([]byte(r.Bridges), &m.Bridges); err != nil {
 		return m, fmt.Errorf("decode bridges of %s: %w", m.ID, err)
 	}
 	var err error
-	m.Why, err = decodeFacts(r.Facts)
+	if m.Why, err = decodeFacts(r.Facts); err != nil {
+		return m, err
+	}
+	m.Segments, err = segmentsOf(r.MeetingID, r.Segments, r.Facts)
+	m.Segments = m.Segments[:min(len(m.Segments), most)]
 	return m, err
 }
 

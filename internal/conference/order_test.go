@@ -85,6 +85,7 @@ func orderly(t *testing.T, records []rec, random *rand.Rand, seed uint64, want *
 			}
 		}
 		assertNoRemains(t, h, len(got))
+		assertSegments(t, h, got)
 	})
 }
 

@@ -156,6 +156,7 @@ func TestEngineReportsAsProduct(t *testing.T) {
 		must(t, err)
 		report := func() {
 			t.Helper()
+			must(t, h.engine.sync(t.Context(), h.account))
 			_, err := w.report(t.Context(), a)
 			must(t, err)
 		}

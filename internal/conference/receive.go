@@ -45,11 +45,6 @@ func (e *Engine) Receive(ctx context.Context, receiver string, body []byte) (Rec
 		return Receipt{}, nil
 	}
 	p := &post{Post: parsed, body: body, done: make(chan struct{})}
-	p.low, p.high = parsed.Records[0].Correlator, parsed.Records[0].Correlator
-	for i := range parsed.Records {
-		p.low = min(p.low, parsed.Records[i].Correlator)
-		p.high = max(p.high, parsed.Records[i].Correlator)
-	}
 	if err := c.take(ctx, p); err != nil {
 		return Receipt{}, outcome("store call records", err)
 	}

@@ -156,8 +156,11 @@ func (w *work) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.changed:
+		case <-w.changed: // and written
 		case <-regular.C:
+			if err := w.engine.sync(ctx, w.account); err != nil {
+				w.engine.complain(ctx, "what other engines stored is not counted yet", err)
+			}
 		}
 		if !pause(ctx, reportWait) {
 			return
@@ -230,7 +233,7 @@ func told(s agent.Status, tag string) int64 {
 // the hour that runs.
 func (e *Engine) inUse(ctx context.Context, account string) (map[string]int64, error) {
 	now := e.now().UTC().Truncate(time.Hour)
-	if err := e.refresh(ctx, account, now, now.Add(time.Hour)); err != nil {
+	if err := e.settle(ctx, account, now, now.Add(time.Hour), far); err != nil {
 		return nil, err
 	}
 	directory, err := e.Directory(ctx, account)
@@ -252,7 +255,7 @@ func (e *Engine) inUse(ctx context.Context, account string) (map[string]int64, e
 // closedHours returns the peaks that are to go to the authority: of hours that are over and have been quiet since.
 func (e *Engine) closedHours(ctx context.Context, account string) ([]agent.Interval, error) {
 	now := e.now()
-	if err := e.refresh(ctx, account, time.UnixMilli(0), now); err != nil {
+	if err := e.settle(ctx, account, time.UnixMilli(0), now, store.Ms(now.Add(-hourQuiet))); err != nil {
 		return nil, err
 	}
 	var out []agent.Interval

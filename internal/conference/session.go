@@ -20,6 +20,7 @@ type session struct {
 	spans       []span // sorted, apart; a superset of what was heard once gaps were forgotten
 	ring        []mark // by correlator modulo its length, which is a power of two
 	losses      []loss
+	posts       []postRange // up to what is heard, that may not be in the tables of ranges
 	records     int64
 	missing     int64
 	repeats     int64 // not yet written
@@ -63,6 +64,14 @@ func (s *session) heard(correlator int64) (digest [16]byte, known, may bool) {
 		}
 	})
 	return digest, false, found
+}
+
+// highest is the highest correlator that was heard, -1 for none.
+func (s *session) highest() int64 {
+	if len(s.spans) == 0 {
+		return -1
+	}
+	return s.spans[len(s.spans)-1][1]
 }
 
 // covers reports whether everything of [low, high] was heard.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/license"
@@ -33,7 +34,10 @@ const (
 // Usage returns the use per hour and license of an account, for the hours that begin in [from, to) and have begun by now.
 // Hours without use are left out. Errors: a license.Error of kind too large when that is more than 200,000 rows.
 func (e *Engine) Usage(ctx context.Context, account string, from, to time.Time) ([]HourUsage, error) {
-	if err := e.refresh(ctx, account, from, to); err != nil {
+	if err := e.sync(ctx, account); err != nil {
+		return nil, err
+	}
+	if err := e.settle(ctx, account, from, to, far); err != nil {
 		return nil, err
 	}
 	out := []HourUsage{}
@@ -55,11 +59,9 @@ func (e *Engine) Usage(ctx context.Context, account string, from, to time.Time) 
 	return out, outcome("read usage", err)
 }
 
-// refresh computes the stale hours that begin in [from, to), up to the hour that runs.
-func (e *Engine) refresh(ctx context.Context, account string, from, to time.Time) error {
-	if err := e.sync(ctx, account); err != nil {
-		return err
-	}
+// settle computes the stale hours that begin in [from, to), up to the hour that runs, of the segments that are written. Hours
+// that changed after changedBy, in milliseconds, stay stale.
+func (e *Engine) settle(ctx context.Context, account string, from, to time.Time, changedBy int64) error {
 	if err := e.sweep(ctx, account); err != nil {
 		return outcome("mark hours", err)
 	}
@@ -67,7 +69,7 @@ func (e *Engine) refresh(ctx context.Context, account string, from, to time.Time
 	for {
 		var stale []db.StaleHoursRow
 		err := e.store.View(ctx, func(tx *store.Tx) (err error) {
-			stale, err = tx.StaleHours(ctx, db.StaleHoursParams{AccountID: account, FromAt: lo, ToAt: end, Page: 1})
+			stale, err = tx.StaleHours(ctx, db.StaleHoursParams{AccountID: account, FromAt: lo, ToAt: end, ChangedBy: changedBy, Page: 1})
 			return err
 		})
 		if err != nil || len(stale) == 0 {
@@ -75,7 +77,7 @@ func (e *Engine) refresh(ctx context.Context, account string, from, to time.Time
 		}
 		lo = stale[0].HourAt
 		hi := min(end, lo+hoursAtOnce*hour)
-		err = e.store.Update(ctx, "count usage", func(tx *store.Tx) error { return count(ctx, tx, account, lo, hi) })
+		err = e.store.Update(ctx, "count usage", func(tx *store.Tx) error { return count(ctx, tx, account, lo, hi, changedBy) })
 		if err != nil {
 			return outcome("count usage", err)
 		}
@@ -116,8 +118,8 @@ func (e *Engine) sweep(ctx context.Context, account string) error {
 
 // count computes the stale hours of [lo, hi). They are taken first, under their locks: what is written of segments later
 // makes them stale again.
-func count(ctx context.Context, tx *store.Tx, account string, lo, hi int64) error {
-	stale, err := tx.TakeStale(ctx, db.TakeStaleParams{AccountID: account, FromAt: lo, ToAt: hi})
+func count(ctx context.Context, tx *store.Tx, account string, lo, hi, changedBy int64) error {
+	stale, err := tx.TakeStale(ctx, db.TakeStaleParams{AccountID: account, FromAt: lo, ToAt: hi, ChangedBy: changedBy})
 	if err != nil || len(stale) == 0 {
 		return err
 	}
@@ -170,6 +172,39 @@ func spread(uses map[hourMark]*hourUse, tag, id string, from, to, sixths, lo, hi
 	}
 }
 
+// hourMarks is the hours whose use may have changed.
+type hourMarks map[hourMark]bool
+
+type hourMark struct {
+	tag string
+	at  int64
+}
+
+func (h hourMarks) mark(segments []db.Segment, now int64) {
+	for _, s := range segments {
+		h.span(s.Tag, s.FromAt, s.ToAt, now)
+	}
+}
+
+// span marks the hours of [from, to) that have begun by now, or the first one.
+func (h hourMarks) span(tag string, from, to, now int64) {
+	first := from - from%hour
+	to = min(to, max(now+1, from+1), first+maxHours*hour)
+	for at := first; at < to; at += hour {
+		h[hourMark{tag, at}] = true
+	}
+}
+
+// rows are the marks in the order in which every transaction writes them.
+func (h hourMarks) rows(account string, now int64) []db.UsageHour {
+	rows := make([]db.UsageHour, 0, len(h))
+	for m := range h {
+		rows = append(rows, db.UsageHour{AccountID: account, Tag: m.tag, HourAt: m.at, ChangedAt: now})
+	}
+	slices.SortFunc(rows, func(a, b db.UsageHour) int { return cmp.Or(cmp.Compare(a.HourAt, b.HourAt), cmp.Compare(a.Tag, b.Tag)) })
+	return rows
+}
+
 // maxReport is how many rows a report has at most.
 const maxReport = 200_000
 
@@ -185,35 +220,47 @@ func (e *Engine) Report(ctx context.Context, account, kind string, from, to time
 	out := license.Report{Kind: kind, Columns: []string{"meeting", "name", "space", "startedAt", "endedAt", "participantsMax", "from", "to",
 		"license", "tag", "sixths", "user", "rule", "why"}}
 	err := e.store.View(ctx, func(tx *store.Tx) error {
-		rows, err := tx.MeetingRows(ctx, db.MeetingRowsParams{AccountID: account, FromAt: max(store.Ms(from), 1), ToAt: store.Ms(to), Page: maxReport + 1})
+		rows, err := tx.MeetingsFrom(ctx, db.MeetingsFromParams{AccountID: account, FromAt: max(store.Ms(from), 1), ToAt: store.Ms(to), Page: maxReport + 1})
 		if err != nil {
 			return err
 		}
-		if len(rows) > maxReport {
-			return license.Refuse(license.KindTooLarge, "report-too-long", "ask for a shorter period", "the report has more than %d rows", maxReport)
-		}
+		out.Rows = out.Rows[:0]
 		sentences := map[string]string{}
 		for _, r := range rows {
-			why, known := sentences[r.Facts]
-			if !known {
-				facts, err := decodeFacts(r.Facts)
-				if err != nil {
-					return err
-				}
-				for i, f := range facts {
-					if i > 0 {
-						why += " "
-					}
-					why += f.Text
-				}
-				sentences[r.Facts] = why
+			segments, err := decodeSegments(r.MeetingID, r.Segments)
+			if err != nil {
+				return err
 			}
-			out.Rows = append(out.Rows, []any{r.MeetingID, r.Name, orNil(r.Space), store.At(r.StartedAt), timeOrNil(r.EndedAt), r.ParticipantsMax,
-				store.At(r.FromAt), timeOrNil(r.ToAt), r.License, r.Tag, r.Sixths, orNil(r.UserJid), r.Rule, why})
+			for _, s := range segments {
+				facts := r.Facts
+				if s.Why != nil {
+					facts = string(s.Why)
+				}
+				if _, known := sentences[facts]; !known {
+					if sentences[facts], err = sentence(facts); err != nil {
+						return err
+					}
+				}
+				out.Rows = append(out.Rows, []any{r.MeetingID, r.Name, orNil(r.Space), store.At(r.StartedAt), timeOrNil(r.EndedAt), r.ParticipantsMax,
+					store.At(s.From), timeOrNil(s.To), s.License, s.Tag, s.Sixths, orNil(s.User), s.Rule, sentences[facts]})
+			}
+			if len(out.Rows) > maxReport {
+				return license.Refuse(license.KindTooLarge, "report-too-long", "ask for a shorter period", "the report has more than %d rows", maxReport)
+			}
 		}
 		return nil
 	})
 	return out, outcome("make report", err)
+}
+
+// sentence is stored facts in words.
+func sentence(stored string) (string, error) {
+	facts, err := decodeFacts(stored)
+	texts := make([]string, len(facts))
+	for i, f := range facts {
+		texts[i] = f.Text
+	}
+	return strings.Join(texts, " "), err
 }
 
 func orNil(s string) any {

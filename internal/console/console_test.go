@@ -10,13 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tallystick/tallystick/agent"
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/conference"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/store/storetest"
-	"github.com/tallystick/tallystick/internal/trust"
 )
 
 // canary is put wherever people or products choose a text.
@@ -39,16 +37,13 @@ func newEstate(t *testing.T) *estate {
 	t.Helper()
 	s := storetest.Open(t)
 	quiet := slog.New(slog.DiscardHandler)
-	keys, err := trust.OpenKeys(t.TempDir(), storetest.Start())
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := authority.New(authority.Options{Store: s, Keys: keys, Catalog: license.DefaultCatalog(), Now: storetest.Start})
+	a := authority.New(authority.Options{Store: s, Catalog: license.DefaultCatalog(), Now: storetest.Start})
 	options := Options{
-		Authority: a, Conference: conference.New(conference.Options{Store: s, Now: storetest.Start, Log: quiet, Transport: func(string) agent.Transport { return wire{a} }}),
+		Authority: a, Conference: conference.New(conference.Options{Store: s, Now: storetest.Start, Log: quiet}),
 		Now: storetest.Start, Log: quiet, Version: "1.2.3",
 	}
 	e := &estate{Authority: a, handler: New(options), console: &console{Options: options}}
+	var err error
 	if e.account, err = a.CreateAccount(t.Context(), person(), "acme <b>example"); err != nil {
 		t.Fatal(err)
 	}
@@ -155,33 +150,6 @@ func TestEveryPageIsWellMade(t *testing.T) {
 		}
 		checkPage(t, path, w.Body.String())
 	}
-}
-
-// wire carries the messages of an engine to the authority.
-type wire struct{ *authority.Authority }
-
-func (w wire) Exchange(ctx context.Context, verb string, envelope []byte) ([]byte, error) {
-	return w.Machine(ctx, verb, envelope)
-}
-
-func TestTheConferenceEngineIsCountedApart(t *testing.T) {
-	t.Parallel()
-	e := newEstate(t)
-	if page := e.get("/accounts/" + e.account.ID).Body.String(); strings.Contains(page, "conference engine") {
-		t.Error("an account without a conference engine counts one")
-	}
-	va, err := e.VirtualAccount(t.Context(), person(), e.account.ID, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, token, err := e.CreateToken(t.Context(), person(), e.account.ID, authority.NewToken{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.console.Conference.Enable(t.Context(), person().ID, e.account.ID, va.ID, string(token)); err != nil {
-		t.Fatal(err)
-	}
-	wantText(t, e.get("/accounts/"+e.account.ID).Body.String(), "one of them the conference engine")
 }
 
 func TestRefusalsArePages(t *testing.T) {

@@ -48,10 +48,36 @@ func Refuse(kind Kind, code, hint, message string, args ...any) *Error {
 	return &Error{Kind: kind, Code: code, Message: fmt.Sprintf(message, args...), Hint: hint}
 }
 
-// NotFound is the refusal for a thing that is not there. What is a noun such as "virtual account".
+// NotFound is the refusal for a thing that is not there. What is a noun such as "virtual account"; the hint says where such
+// things are found.
 func NotFound(what, name string) *Error {
-	return Refuse(KindNotFound, "not-found", "list what there is, then name one by its id or its name",
-		"there is no %s %q", what, name)
+	return Refuse(KindNotFound, "not-found", whereToFind(what), "there is no %s %.140q", what, name)
+}
+
+func whereToFind(what string) string {
+	switch what {
+	case "account":
+		return "`tally account list` shows the accounts"
+	case "virtual account":
+		return "`tally va list` shows the virtual accounts"
+	case "token":
+		return "`tally token list` shows the tokens; name one by its id"
+	case "product instance":
+		return "`tally instance list` shows the product instances; name one by id, UDI, serial number or host name"
+	case "order":
+		return "`tally order list` shows the orders; name one by number or id"
+	case "license":
+		return "`tally license list` shows the licenses; name one by its tag"
+	case "report":
+		return "the reports are licenses, subscriptions, instances, usage and meetings"
+	case "meeting":
+		return "`tally meeting list` shows the meetings; name one by its id"
+	case "bridge":
+		return "`tally conference bridge list` shows the call bridges"
+	case "machine verb":
+		return "the verbs are register, authorize, renew and deregister"
+	}
+	return "list what there is, then name one by its id or its name"
 }
 
 // AsError finds the license.Error in err, or returns nil.

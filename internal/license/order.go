@@ -2,6 +2,7 @@ package license
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Bounds of an order document.
@@ -18,6 +21,8 @@ const (
 	MaxOrderBytes = 1 << 20
 	MaxOrderLines = 1000
 	MaxQuantity   = 1_000_000_000
+
+	maxNumber = 80 // characters of an order number or a subscription
 )
 
 // Order is a purchase to be put into an account. It is the documented order file, checked.
@@ -68,42 +73,90 @@ func (d Date) MarshalText() ([]byte, error) {
 // ParseOrders reads an order file: a JSON object, a JSON array of them, or CSV with the same names as header, in which
 // neighboring lines with one order number make one order. Unknown members and columns are refused. The caller bounds the
 // size to MaxOrderBytes.
-func ParseOrders(doc []byte) ([]Order, error) {
-	trimmed := bytes.TrimSpace(bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf")))
-	if len(trimmed) == 0 {
+func ParseOrders(doc []byte) ([]Order, error) { return ParseOrderFile("", doc) }
+
+// ParseOrderFile is ParseOrders for a file whose name is known: one that ends in .json is read as JSON, whatever it begins
+// with, so that a refusal speaks of JSON.
+func ParseOrderFile(name string, doc []byte) ([]Order, error) {
+	doc = bytes.TrimRightFunc(bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf")), unicode.IsSpace)
+	text := bytes.TrimSpace(doc)
+	switch {
+	case len(text) == 0:
 		return nil, badOrder("the file is empty")
-	}
-	var orders []Order
-	var err error
-	switch trimmed[0] {
-	case '{':
-		orders = make([]Order, 1)
-		err = strictJSON(trimmed, &orders[0])
-	case '[':
-		err = strictJSON(trimmed, &orders)
-	default:
-		orders, err = ordersFromCSV(trimmed)
-	}
-	if err != nil {
-		if AsError(err) != nil {
+	case text[0] == '[':
+		return ordersFromArray(doc)
+	case text[0] == '{' || strings.HasSuffix(strings.ToLower(name), ".json"):
+		o, err := orderFromJSON(doc, "the order")
+		if err != nil {
 			return nil, err
 		}
-		return nil, badOrder("%v", err)
+		return []Order{o}, nil
 	}
-	if len(orders) == 0 {
-		return nil, badOrder("no order stands in it")
+	return ordersFromCSV(doc)
+}
+
+func ordersFromArray(doc []byte) ([]Order, error) {
+	var parts []json.RawMessage
+	if err := strictJSON(doc, &parts); err != nil {
+		return nil, badOrder("the orders: %v", err)
+	}
+	if len(parts) == 0 {
+		return nil, badOrder("no order stands in the file")
+	}
+	orders := make([]Order, len(parts))
+	for i, part := range parts {
+		var err error
+		if orders[i], err = orderFromJSON(part, fmt.Sprintf("order %d of the file", i+1)); err != nil {
+			return nil, err
+		}
 	}
 	return orders, nil
 }
 
+// orderFromJSON reads an order line by line, so that a refusal can name order and line. nameless is what the order is called
+// while its number is not known.
+func orderFromJSON(doc []byte, nameless string) (Order, error) {
+	var file struct {
+		Number  string            `json:"order"`
+		Account string            `json:"account"`
+		Lines   []json.RawMessage `json:"lines"`
+	}
+	err := strictJSON(doc, &file)
+	o := Order{Number: file.Number, Account: file.Account, Lines: make([]OrderLine, len(file.Lines))}
+	if nameFault(o.Number, maxNumber) == "" {
+		nameless = "order " + o.Number
+	}
+	if err != nil {
+		return o, badOrder("%s: %v", nameless, err)
+	}
+	for i, line := range file.Lines {
+		if err := strictJSON(line, &o.Lines[i]); err != nil {
+			return o, badOrder("%s, line %d: %v", nameless, i+1, err)
+		}
+	}
+	return o, nil
+}
+
+// strictJSON reads one document and refuses unknown members. What its errors say is for people.
 func strictJSON(doc []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return err
+	err := dec.Decode(into)
+	if wrong, ok := errors.AsType[*json.SyntaxError](err); ok {
+		line := 1 + bytes.Count(doc[:min(wrong.Offset, int64(len(doc)))], []byte("\n"))
+		return fmt.Errorf("it is no JSON: %w, in line %d of the text", wrong, line)
+	}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%s has the wrong type, %s", cmp.Or(wrong.Field, "it"), wrong.Value)
+	}
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the JSON text is cut off")
+	case err != nil:
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows after the end of the document")
+		return errors.New("something follows after the end of the JSON text")
 	}
 	return nil
 }
@@ -111,11 +164,14 @@ func strictJSON(doc []byte, into any) error {
 var orderColumns = []string{"order", "account", "sku", "tag", "quantity", "virtualAccount", "type", "start", "end", "subscription"}
 
 func ordersFromCSV(doc []byte) ([]Order, error) {
+	if head, _, _ := bytes.Cut(bytes.TrimSpace(doc), []byte("\n")); !bytes.ContainsRune(head, ',') {
+		return nil, Refuse(KindInvalid, "bad-order", "separate the columns with commas", "the first line, %.60q, is no header of several columns", bytes.TrimSpace(head))
+	}
 	r := csv.NewReader(bytes.NewReader(doc))
 	r.TrimLeadingSpace = true
 	header, err := r.Read()
 	if err != nil {
-		return nil, err
+		return nil, badLine("", 1, err)
 	}
 	for i, name := range header {
 		header[i] = strings.TrimSpace(name)
@@ -127,16 +183,36 @@ func ordersFromCSV(doc []byte) ([]Order, error) {
 	for {
 		row, err := r.Read()
 		if errors.Is(err, io.EOF) {
-			return orders, nil
+			break
+		}
+		line := 0
+		if err == nil {
+			line, _ = r.FieldPos(0)
+			orders, err = appendCSVLine(orders, header, row)
 		}
 		if err != nil {
-			return nil, err
-		}
-		if orders, err = appendCSVLine(orders, header, row); err != nil {
-			line, _ := r.FieldPos(0)
-			return nil, badOrder("line %d: %v", line, err)
+			number := ""
+			if i := slices.Index(header, "order"); i >= 0 && i < len(row) {
+				number = strings.TrimSpace(row[i])
+			}
+			return nil, badLine(number, line, err)
 		}
 	}
+	if len(orders) == 0 {
+		return nil, badOrder("no order stands in the file")
+	}
+	return orders, nil
+}
+
+// badLine refuses a line of CSV; number is that of its order, empty when it is not known.
+func badLine(number string, line int, err error) error {
+	if wrong, ok := errors.AsType[*csv.ParseError](err); ok {
+		line, err = wrong.Line, wrong.Err
+	}
+	if nameFault(number, maxNumber) == "" {
+		return badOrder("order %s, line %d of the file: %v", number, line, err)
+	}
+	return badOrder("line %d of the file: %v", line, err)
 }
 
 func appendCSVLine(orders []Order, header, row []string) ([]Order, error) {
@@ -188,12 +264,12 @@ func appendCSVLine(orders []Order, header, row []string) ([]Order, error) {
 // number, PERPETUAL, and a start at now.
 func ResolveOrder(c *Catalog, o Order, now time.Time) (Order, error) {
 	switch {
-	case !plainName(o.Number, 80):
-		return o, badOrder("the order number %.90q is empty, longer than 80 characters, or has control characters", o.Number)
+	case nameFault(o.Number, maxNumber) != "":
+		return o, badOrder("the order number %.90q %s", o.Number, nameFault(o.Number, maxNumber))
 	case o.Account == "":
 		return o, badOrder("order %s names no account", o.Number)
 	case len(o.Lines) == 0 || len(o.Lines) > MaxOrderLines:
-		return o, badOrder("order %s has %d lines; 1 to %d are possible", o.Number, len(o.Lines), MaxOrderLines)
+		return o, badOrder("order %s has %s; 1 to %d are possible", o.Number, plural(int64(len(o.Lines)), "line", "lines"), MaxOrderLines)
 	}
 	o.Lines = slices.Clone(o.Lines)
 	for i := range o.Lines {
@@ -237,8 +313,8 @@ func resolveLine(c *Catalog, l *OrderLine, now time.Time) error {
 	if !l.End.IsZero() && !l.End.Time.After(l.Start.Time) {
 		return errors.New("the end is not after the start")
 	}
-	if len(l.Subscription) > 80 {
-		return errors.New("the subscription is longer than 80 characters")
+	if fault := nameFault(l.Subscription, maxNumber); fault != "" && l.Subscription != "" {
+		return fmt.Errorf("the subscription %.90q %s", l.Subscription, fault)
 	}
 	return nil
 }
@@ -247,7 +323,7 @@ func resolveLine(c *Catalog, l *OrderLine, now time.Time) error {
 // files, so a start left out equals a start left out.
 func Difference(old, new Order) string {
 	if len(old.Lines) != len(new.Lines) {
-		return fmt.Sprintf("it had %d lines and now has %d", len(old.Lines), len(new.Lines))
+		return fmt.Sprintf("it had %s and now has %d", plural(int64(len(old.Lines)), "line", "lines"), len(new.Lines))
 	}
 	for i, a := range old.Lines {
 		b := new.Lines[i]
@@ -270,16 +346,33 @@ func badOrder(format string, args ...any) *Error {
 	return Refuse(KindInvalid, "bad-order", "mend the order file and import it again; nothing of it was taken", format, args...)
 }
 
-// plainName says whether s is a name of 1 to limit bytes without control characters.
-func plainName(s string, limit int) bool {
-	return s != "" && len(s) <= limit && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+// nameFault says what is wrong with s as a name of 1 to limit characters, or "" when nothing is.
+func nameFault(s string, limit int) string {
+	switch {
+	case s == "":
+		return "is empty"
+	case !utf8.ValidString(s):
+		return "is no UTF-8 text"
+	case utf8.RuneCountInString(s) > limit:
+		return fmt.Sprintf("is longer than %d characters", limit)
+	case strings.TrimSpace(s) != s:
+		return "begins or ends with white space"
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return "has control characters"
+	}
+	return ""
 }
 
-// CheckName refuses a name of the given noun that is empty, longer than 120 bytes, has control characters, or begins or ends
-// with white space.
+// CheckName refuses a name of the given noun that is empty, longer than 120 characters, no UTF-8, has control characters, or
+// begins or ends with white space, and says which.
 func CheckName(noun, s string) error {
-	if plainName(s, 120) {
+	fault := nameFault(s, 120)
+	if fault == "" {
 		return nil
 	}
-	return Refuse(KindInvalid, "bad-name", "choose a name of 1 to 120 characters", "%.140q cannot be the name of a %s", s, noun)
+	article := "a"
+	if strings.ContainsAny(noun[:1], "aeiou") {
+		article = "an"
+	}
+	return Refuse(KindInvalid, "bad-name", "choose a name of 1 to 120 characters", "%.140q cannot be the name of %s %s: it %s", s, article, noun, fault)
 }

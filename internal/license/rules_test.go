@@ -148,7 +148,7 @@ func TestRefusedOrders(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ doc, says string }{
 		"empty":            {" \n", "empty"},
-		"cut off":          {orderJSON[:60], "unexpected EOF"},
+		"cut off":          {orderJSON[:60], "cut off"},
 		"unknown member":   {`{"order":"1","account":"a","lines":[],"color":"red"}`, "color"},
 		"trailing":         {orderJSON + "{}", "follows"},
 		"no lines":         {`{"order":"1","account":"a","lines":[]}`, "0 lines"},

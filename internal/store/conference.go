@@ -33,11 +33,19 @@ func (tx *Tx) insertSome(ctx context.Context, head, tail string, width int, rows
 func (tx *Tx) InsertPosts(ctx context.Context, posts []db.CdrPost) error {
 	rows := make([][]any, len(posts))
 	for i, p := range posts {
-		rows[i] = []any{p.AccountID, p.ClusterID, p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.Low, p.High, p.Records,
-			p.DirectoryVersion, p.Ignored, p.Body}
+		rows[i] = []any{p.AccountID, p.ClusterID, p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.DirectoryVersion, p.Ignored, p.Body}
 	}
-	return tx.insertSome(ctx, "INSERT INTO cdr_post (account_id, cluster_id, seq, received_at, session, callbridge, low, high, records, "+
-		"directory_version, ignored, body)", "", 12, rows)
+	return tx.insertSome(ctx, "INSERT INTO cdr_post (account_id, cluster_id, seq, received_at, session, callbridge, "+
+		"directory_version, ignored, body)", "", 9, rows)
+}
+
+// PutRanges writes which posts hold which correlators of sessions.
+func (tx *Tx) PutRanges(ctx context.Context, ranges []db.CdrRange) error {
+	rows := make([][]any, len(ranges))
+	for i, r := range ranges {
+		rows[i] = []any{r.AccountID, r.ClusterID, r.Session, r.Low, r.FirstSeq, r.High, r.Posts}
+	}
+	return tx.insertSome(ctx, "INSERT INTO cdr_range (account_id, cluster_id, session, low, first_seq, high, posts)", "", 7, rows)
 }
 
 // PutMeetings writes meetings, in place of what was written of them before.
@@ -45,26 +53,26 @@ func (tx *Tx) PutMeetings(ctx context.Context, meetings []db.Meeting) error {
 	rows := make([][]any, len(meetings))
 	for i, m := range meetings {
 		rows[i] = []any{m.AccountID, m.MeetingID, m.ClusterID, m.MeetingKey, m.Name, m.Space, m.CallType, m.Bridges, m.StartedAt, m.EndedAt,
-			m.DurationS, m.ParticipantsMax, m.Policy, m.DirectoryVersion, m.Incomplete, m.Estimated, m.Facts, m.Records}
+			m.DurationS, m.ParticipantsMax, m.Policy, m.DirectoryVersion, m.Incomplete, m.Lost, m.Estimated, m.Facts,
+			m.Segments, m.Records}
 	}
 	return tx.insertSome(ctx, "INSERT INTO meeting (account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, "+
-		"ended_at, duration_s, participants_max, policy, directory_version, incomplete, estimated, facts, records)",
+		"ended_at, duration_s, participants_max, policy, directory_version, incomplete, lost, estimated, facts, segments, records)",
 		" ON CONFLICT (account_id, meeting_id) DO UPDATE SET name = excluded.name, space = excluded.space, call_type = excluded.call_type, "+
 			"bridges = excluded.bridges, started_at = excluded.started_at, ended_at = excluded.ended_at, duration_s = excluded.duration_s, "+
 			"participants_max = excluded.participants_max, policy = excluded.policy, directory_version = excluded.directory_version, "+
-			"incomplete = excluded.incomplete, estimated = excluded.estimated, facts = excluded.facts, records = excluded.records", 18, rows)
+			"incomplete = excluded.incomplete, lost = excluded.lost, estimated = excluded.estimated, facts = excluded.facts, "+
+			"segments = excluded.segments, records = excluded.records", 20, rows)
 }
 
-// PutSegments writes segments, in place of those with the same numbers.
+// PutSegments writes segments; those that stand there already stay.
 func (tx *Tx) PutSegments(ctx context.Context, segments []db.Segment) error {
 	rows := make([][]any, len(segments))
 	for i, s := range segments {
-		rows[i] = []any{s.AccountID, s.MeetingID, s.N, s.FromAt, s.ToAt, s.License, s.Tag, s.Sixths, s.UserJid, s.Rule, s.Lasting, s.Facts}
+		rows[i] = []any{s.AccountID, s.Lasting, s.ToAt, s.FromAt, s.Tag, s.Sixths, s.MeetingID}
 	}
-	return tx.insertSome(ctx, "INSERT INTO segment (account_id, meeting_id, n, from_at, to_at, license, tag, sixths, user_jid, rule, lasting, facts)",
-		" ON CONFLICT (account_id, meeting_id, n) DO UPDATE SET from_at = excluded.from_at, to_at = excluded.to_at, license = excluded.license, "+
-			"tag = excluded.tag, sixths = excluded.sixths, user_jid = excluded.user_jid, rule = excluded.rule, lasting = excluded.lasting, "+
-			"facts = excluded.facts", 12, rows)
+	return tx.insertSome(ctx, "INSERT INTO segment (account_id, lasting, to_at, from_at, tag, sixths, meeting_id)",
+		" ON CONFLICT (account_id, lasting, to_at, from_at, tag, sixths, meeting_id) DO NOTHING", 7, rows)
 }
 
 // PutRefs writes which meetings calls, legs and correlators belong to.
@@ -149,18 +157,18 @@ func (tx *Tx) MeetingsByRefs(ctx context.Context, account, cluster string, refs 
 	return ids, nil
 }
 
-// SegmentsOf reads the segments of meetings, each meeting's in order.
-func (tx *Tx) SegmentsOf(ctx context.Context, account string, meetings []string) ([]db.Segment, error) {
-	var out []db.Segment
-	err := tx.queryIn(ctx, "SELECT meeting_id, n, from_at, to_at, license, tag, sixths, user_jid, rule, facts FROM segment "+
-		"WHERE account_id = $1 AND meeting_id IN ", " ORDER BY meeting_id, n", account, meetings, func(scan func(...any) error) error {
-		var s db.Segment
-		err := scan(&s.MeetingID, &s.N, &s.FromAt, &s.ToAt, &s.License, &s.Tag, &s.Sixths, &s.UserJid, &s.Rule, &s.Facts)
-		out = append(out, s)
-		return err
-	})
+// MeetingsThere returns which of some ids are those of stored meetings, in no order.
+func (tx *Tx) MeetingsThere(ctx context.Context, account string, ids []string) ([]string, error) {
+	var out []string
+	err := tx.queryIn(ctx, "SELECT meeting_id FROM meeting WHERE account_id = $1 AND meeting_id IN ", "", account, ids,
+		func(scan func(...any) error) error {
+			var id string
+			err := scan(&id)
+			out = append(out, id)
+			return err
+		})
 	if err != nil {
-		return nil, fmt.Errorf("read segments of %d meetings: %w", len(meetings), err)
+		return nil, fmt.Errorf("look up %d meetings: %w", len(ids), err)
 	}
 	return out, nil
 }

@@ -24,7 +24,11 @@ func (s *server) listAccounts(ctx context.Context, in *struct {
 	Caller
 	Paging
 }) (*reply[api.List[api.Account]], error) {
-	rows, next, err := s.Authority.Accounts(ctx, in.Who, in.page())
+	page, err := in.page("acc")
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.Authority.Accounts(ctx, in.Who, page)
 	return listed(rows, next, err, accountOf)
 }
 
@@ -55,7 +59,11 @@ func (s *server) listVAs(ctx context.Context, in *struct {
 	AccountPath
 	Paging
 }) (*reply[api.List[api.VirtualAccount]], error) {
-	rows, next, err := s.Authority.VirtualAccounts(ctx, in.Who, in.Account, in.page())
+	page, err := in.page("va")
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.Authority.VirtualAccounts(ctx, in.Who, in.Account, page)
 	return listed(rows, next, err, vaOf)
 }
 

@@ -29,7 +29,11 @@ func (s *server) listEvents(ctx context.Context, in *struct {
 	AccountPath
 	Paging
 }) (*reply[api.List[api.Event]], error) {
-	rows, next, err := s.Authority.Events(ctx, in.Who, in.Account, in.page())
+	after, err := in.after(numberPart)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.Authority.Events(ctx, in.Who, in.Account, authority.Page{After: after, Limit: in.Limit})
 	return listed(rows, next, err, eventOf)
 }
 
@@ -71,6 +75,7 @@ func (s *server) report(ctx context.Context, in *struct {
 		var id string
 		if id, err = s.Authority.Scope(ctx, in.Who, access.See, in.Account); err == nil {
 			made, err = s.Conference.Report(ctx, id, in.Kind, from, s.until(to))
+			s.nameLicenses(made)
 		}
 	}
 	if err != nil {
@@ -82,6 +87,20 @@ func (s *server) report(ctx context.Context, in *struct {
 		}}, nil
 	}
 	return &file{"application/json", `inline; filename="` + made.Kind + `.json"`, func(ctx huma.Context) { writeReport(ctx.BodyWriter(), made) }}, nil
+}
+
+// nameLicenses puts the catalog's names into the column license, where the conference engine, which knows no catalog, has
+// words of its own.
+func (s *server) nameLicenses(r license.Report) {
+	name, tag := slices.Index(r.Columns, "license"), slices.Index(r.Columns, "tag")
+	if name < 0 || tag < 0 {
+		return
+	}
+	for _, row := range r.Rows {
+		if t, ok := row[tag].(string); ok {
+			row[name] = s.Authority.Catalog().Name(license.Tag(t))
+		}
+	}
 }
 
 // until closes a period that is open at its end: a little after now.

@@ -72,8 +72,12 @@ func (s *server) listBridges(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	after, err := in.after(idPart("brg"))
+	if err != nil {
+		return nil, err
+	}
 	limit, next := min(in.Limit, maxBridges), ""
-	rows, err := s.Conference.Bridges(ctx, id, in.Cursor, limit+1)
+	rows, err := s.Conference.Bridges(ctx, id, after, limit+1)
 	if len(rows) > limit {
 		rows, next = rows[:limit], rows[limit-1].ID
 	}
@@ -95,7 +99,11 @@ func (s *server) listMeetings(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	rows, next, err := s.Conference.Meetings(ctx, id, conference.Filter{From: from, To: to, Running: in.Running}, in.Cursor, in.Limit)
+	after, err := in.after(meetingPart)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.Conference.Meetings(ctx, id, conference.Filter{From: from, To: to, Running: in.Running}, after, in.Limit)
 	return listed(rows, next, err, s.meetingOf)
 }
 
@@ -148,8 +156,12 @@ func (s *server) listUsage(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	after, err := in.after(hourPart, tagPart)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := s.Conference.Usage(ctx, id, from, s.until(to))
-	rows, next := cut(rows, in.Paging, func(u conference.HourUsage) string { return u.Hour.UTC().Format(time.RFC3339) + " " + u.Tag })
+	rows, next := cut(rows, after, in.Limit, func(u conference.HourUsage) string { return u.Hour.UTC().Format(time.RFC3339) + " " + u.Tag })
 	return listed(rows, next, err, func(u conference.HourUsage) api.HourUse {
 		return api.HourUse{
 			Hour: u.Hour, License: s.Authority.Catalog().Name(license.Tag(u.Tag)), Tag: u.Tag, PeakSixths: u.Sixths, Licenses: u.Licenses, PeakAt: u.PeakAt,

@@ -141,7 +141,7 @@ func TestTokens(t *testing.T) {
 	ctx := t.Context()
 	acme := w.account("acme.example")
 	must(w.CreateVirtualAccount(ctx, acme.ID, "Labs"))(t)
-	made := must(w.CreateToken(ctx, acme.ID, "Labs", api.NewToken{Days: 7, MaxUses: 2, Description: "edge"}))(t)
+	made := must(w.CreateToken(ctx, acme.ID, "Labs", api.NewToken{Days: new(7), MaxUses: new(int64(2)), Description: "edge"}))(t)
 	if made.Token == "" || len(made.Token) > 140 || made.ExpiresAt != storetest.Start().AddDate(0, 0, 7) || made.VirtualAccount != "Labs" {
 		t.Errorf("token: got %+v", made)
 	}
@@ -212,7 +212,10 @@ func TestPagesGoOnWhereTheyEnded(t *testing.T) {
 			if page.Next == "" {
 				break
 			}
-			cursor = "&cursor=" + strings.ReplaceAll(page.Next, " ", "+")
+			if strings.ContainsFunc(page.Next, func(c rune) bool { return c == ' ' || c > '~' }) || strings.Contains(page.Next, "One") {
+				t.Errorf("GET %s has the cursor %q", path, page.Next)
+			}
+			cursor = "&cursor=" + page.Next
 		}
 		if len(seen) != want {
 			t.Errorf("GET %s: got %d rows, want %d", path, len(seen), want)
@@ -235,6 +238,22 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 	if a := w.call("POST", path, body); a.status != http.StatusConflict || a.problem(t).Code != "name-taken" {
 		t.Errorf("without the key: got %d %s, want 409", a.status, a.body)
+	}
+	first = w.call("POST", "/api/v1/accounts", `{"name":"beta.example"}`, "Idempotency-Key", "two")
+	again = w.call("POST", "/api/v1/accounts", `{"name":"beta.example"}`, "Idempotency-Key", "two")
+	if first.status != http.StatusCreated || again.status != first.status || !bytes.Equal(first.body, again.body) {
+		t.Errorf("account, repeated: got %d %s, want %d %s", again.status, again.body, first.status, first.body)
+	}
+	if a := w.call("POST", "/api/v1/accounts", `{"name":"gamma.example"}`, "Idempotency-Key", "two"); a.status != http.StatusConflict || a.problem(t).Code != "idempotency-key" {
+		t.Errorf("account, another request: got %d %s, want 409", a.status, a.body)
+	}
+	must(w.EnableConference(t.Context(), "acme.example", ""))(t)
+	path, body = "/api/v1/accounts/acme.example/conference/bridges", `{"name":"HQ"}`
+	if a := w.call("POST", path, body, "Idempotency-Key", "three"); a.status != http.StatusCreated {
+		t.Errorf("bridge: got %d %s", a.status, a.body)
+	}
+	if a := w.call("POST", path, body, "Idempotency-Key", "three"); a.status != http.StatusConflict || a.problem(t).Code != "name-taken" {
+		t.Errorf("bridge, repeated: got %d %s, want 409", a.status, a.body)
 	}
 }
 

@@ -2,10 +2,13 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/cdr"
 	"github.com/tallystick/tallystick/internal/license"
@@ -75,6 +78,33 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 		return nil, &license.Error{Kind: license.KindInvalid, Code: "cut-off", Message: "the body did not arrive whole", Hint: "send it again", Err: err}
 	}
 	return b.Bytes(), nil
+}
+
+// How much of a body that is too large is read and thrown away, and for how long.
+const (
+	maxDiscard  = 16 << 20
+	discardTime = 5 * time.Second
+)
+
+// discard reads the rest of a body that is refused as too large: a caller that writes all before it reads would otherwise
+// find a broken connection in place of the answer. The connection ends with the answer.
+func (a *answer) discard() {
+	r := a.request
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	if r.ProtoMajor == 1 {
+		a.Header().Set("Connection", "close")
+	}
+	if r.ContentLength >= 0 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		return // the length alone was refused, so the caller is not sending
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), discardTime)
+	defer cancel()
+	until, _ := ctx.Deadline() // on the clock of the system, as connections want it
+	if http.NewResponseController(a.ResponseWriter).SetReadDeadline(until) == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, maxDiscard) // the answer is the same
+	}
 }
 
 // bounded refuses a body that says that it is too long, and every encoding: what is small on the way may be large here.

@@ -24,7 +24,11 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 	Filter
 	Paging
 }) (*reply[api.List[api.Instance]], error) {
-	rows, next, err := s.Authority.Instances(ctx, in.Who, in.Account, in.VirtualAccount, in.page())
+	page, err := in.page("ins")
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.Authority.Instances(ctx, in.Who, in.Account, in.VirtualAccount, page)
 	return listed(rows, next, err, instanceOf)
 }
 

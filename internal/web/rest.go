@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"reflect"
@@ -17,7 +18,6 @@ import (
 
 	"github.com/tallystick/tallystick/api"
 	"github.com/tallystick/tallystick/internal/access"
-	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/license"
 )
 
@@ -46,6 +46,7 @@ func (a adapter) Handle(op *huma.Operation, serve func(huma.Context)) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, id))
+		r.Body = io.NopCloser(r.Body) // huma closes it, but the rest of a body that is too large is still to be read
 		serve(&call{humaContext: humago.NewContext(op, r, w), who: who, request: id, address: a.address(r)})
 	})
 }
@@ -184,10 +185,8 @@ type AccountPath struct {
 // Paging is the part of a list to show.
 type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many rows."`
-	Cursor string `query:"cursor" maxLength:"200" doc:"The next of the page before."`
+	Cursor string `query:"cursor" doc:"The next of the page before."`
 }
-
-func (p Paging) page() authority.Page { return authority.Page{After: p.Cursor, Limit: p.Limit} }
 
 // Filter narrows a list to one virtual account.
 type Filter struct {
@@ -204,12 +203,12 @@ func answerWith[T any](v T, err error) (*reply[T], error) {
 	return &reply[T]{v}, nil
 }
 
-// listed is a page of converted rows.
+// listed is a page of converted rows; next is the key of its last row when there is another page.
 func listed[D, T any](rows []D, next string, err error, convert func(D) T) (*reply[api.List[T]], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reply[api.List[T]]{api.List[T]{Items: each(rows, convert), Next: next}}, nil
+	return &reply[api.List[T]]{api.List[T]{Items: each(rows, convert), Next: writeCursor(next)}}, nil
 }
 
 // each converts a list; it is never nil.
@@ -221,23 +220,23 @@ func each[D, T any](rows []D, convert func(D) T) []T {
 	return out
 }
 
-// cut serves a page of rows that a verb returns whole. key orders them and is the cursor.
-func cut[D any](rows []D, p Paging, key func(D) string) ([]D, string) {
+// cut serves the page after a key of rows that a verb returns whole. key orders them.
+func cut[D any](rows []D, after string, limit int, key func(D) string) ([]D, string) {
 	slices.SortStableFunc(rows, func(a, b D) int { return cmp.Compare(key(a), key(b)) })
 	first := 0
-	if p.Cursor != "" {
-		first, _ = slices.BinarySearchFunc(rows, p.Cursor, func(r D, cursor string) int {
-			if key(r) > cursor {
+	if after != "" {
+		first, _ = slices.BinarySearchFunc(rows, after, func(r D, after string) int {
+			if key(r) > after {
 				return 1
 			}
 			return -1
 		})
 	}
 	rows = rows[first:]
-	if len(rows) <= p.Limit {
+	if len(rows) <= limit {
 		return rows, ""
 	}
-	rows = rows[:p.Limit]
+	rows = rows[:limit]
 	return rows, key(rows[len(rows)-1])
 }
 

@@ -62,7 +62,11 @@ func (s *server) listOrders(ctx context.Context, in *struct {
 	AccountPath
 	Paging
 }) (*reply[api.List[api.Order]], error) {
-	rows, next, err := s.Authority.Orders(ctx, in.Who, in.Account, in.page())
+	page, err := in.page("ord")
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.Authority.Orders(ctx, in.Who, in.Account, page)
 	return listed(rows, next, err, s.orderOf)
 }
 
@@ -107,22 +111,33 @@ func shorten[F any](why []F) ([]F, int) {
 
 func byPool(l authority.LicenseRow) string { return l.VirtualAccountID + " " + string(l.Tag) }
 
+func poolKey() []keyPart { return []keyPart{idPart("va"), tagPart} }
+
 func (s *server) listLicenses(ctx context.Context, in *struct {
 	AccountPath
 	Filter
 	Paging
 }) (*reply[api.List[api.License]], error) {
+	after, err := in.after(poolKey()...)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := s.Authority.Licenses(ctx, in.Who, in.Account, in.VirtualAccount)
-	rows, next := cut(rows, in.Paging, byPool)
+	rows, next := cut(rows, after, in.Limit, byPool)
 	return listed(rows, next, err, licenseOf)
 }
 
+// showLicense lists nothing for a tag that the catalog knows and nobody holds or uses; any other such tag is not found.
 func (s *server) showLicense(ctx context.Context, in *struct {
 	AccountPath
 	Filter
 	Paging
 	Tag string `path:"tag" doc:"License tag."`
 }) (*reply[api.List[api.License]], error) {
+	after, err := in.after(poolKey()...)
+	if err != nil {
+		return nil, err
+	}
 	all, err := s.Authority.Licenses(ctx, in.Who, in.Account, in.VirtualAccount)
 	if err != nil {
 		return nil, err
@@ -133,10 +148,10 @@ func (s *server) showLicense(ctx context.Context, in *struct {
 			rows = append(rows, l)
 		}
 	}
-	if len(rows) == 0 {
+	if len(rows) == 0 && !s.Authority.Catalog().Knows(license.Tag(in.Tag)) {
 		return nil, license.NotFound("license", in.Tag)
 	}
-	rows, next := cut(rows, in.Paging, byPool)
+	rows, next := cut(rows, after, in.Limit, byPool)
 	return listed(rows, next, nil, licenseOf)
 }
 
@@ -145,9 +160,34 @@ func (s *server) listLots(ctx context.Context, in *struct {
 	Filter
 	Paging
 }) (*reply[api.List[api.Lot]], error) {
+	after, err := in.after(idPart("lot"), idPart("va"))
+	if err != nil {
+		return nil, err
+	}
+	ids, err := s.virtualAccountIDs(ctx, in.AccountPath)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := s.Authority.Lots(ctx, in.Who, in.Account, in.VirtualAccount)
-	rows, next := cut(rows, in.Paging, func(l authority.LotRow) string { return l.ID + " " + l.VirtualAccount })
+	rows, next := cut(rows, after, in.Limit, func(l authority.LotRow) string { return l.ID + " " + ids[l.VirtualAccount] })
 	return listed(rows, next, err, s.lotOf)
+}
+
+// virtualAccountIDs are the ids of an account's virtual accounts by their names, for rows that name them only.
+func (s *server) virtualAccountIDs(ctx context.Context, in AccountPath) (map[string]string, error) {
+	ids, page := map[string]string{}, authority.Page{Limit: 1000}
+	for {
+		rows, next, err := s.Authority.VirtualAccounts(ctx, in.Who, in.Account, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range rows {
+			ids[v.Name] = v.ID
+		}
+		if page.After = next; next == "" {
+			return ids, nil
+		}
+	}
 }
 
 func (s *server) transfer(ctx context.Context, in *struct {

@@ -20,9 +20,14 @@ func (s *server) createToken(ctx context.Context, in *struct {
 	VAPath
 	Body api.NewToken
 }) (*reply[api.Token], error) {
-	made, text, err := s.Authority.CreateToken(ctx, in.Who, in.Account, authority.NewToken{
-		VirtualAccount: in.VA, Days: in.Body.Days, MaxUses: in.Body.MaxUses, ExportControlled: in.Body.ExportControlled, Description: in.Body.Description,
-	})
+	want := authority.NewToken{VirtualAccount: in.VA, ExportControlled: in.Body.ExportControlled, Description: in.Body.Description}
+	if in.Body.Days != nil {
+		want.Days = *in.Body.Days
+	}
+	if in.Body.MaxUses != nil {
+		want.MaxUses = *in.Body.MaxUses
+	}
+	made, text, err := s.Authority.CreateToken(ctx, in.Who, in.Account, want)
 	out := tokenOf(made)
 	out.Token = text.Reveal()
 	return answerWith(out, err)
@@ -32,7 +37,11 @@ func (s *server) listTokens(ctx context.Context, in *struct {
 	AccountPath
 	Paging
 }) (*reply[api.List[api.Token]], error) {
-	rows, next, err := s.Authority.Tokens(ctx, in.Who, in.Account, "", in.page())
+	page, err := in.page("tok")
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.Authority.Tokens(ctx, in.Who, in.Account, "", page)
 	return listed(rows, next, err, tokenOf)
 }
 
@@ -40,7 +49,11 @@ func (s *server) listVATokens(ctx context.Context, in *struct {
 	VAPath
 	Paging
 }) (*reply[api.List[api.Token]], error) {
-	rows, next, err := s.Authority.Tokens(ctx, in.Who, in.Account, in.VA, in.page())
+	page, err := in.page("tok")
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.Authority.Tokens(ctx, in.Who, in.Account, in.VA, page)
 	return listed(rows, next, err, tokenOf)
 }
 

@@ -91,7 +91,7 @@ func (s *server) requestID(r *http.Request) string {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestHeader, s.requestID(r))
 	began := s.Now()
-	a := &answer{ResponseWriter: w}
+	a := &answer{ResponseWriter: w, request: r}
 	defer func() {
 		p := recover()
 		if p != nil {
@@ -142,17 +142,21 @@ func shown(r *http.Request) string {
 	return r.URL.Path
 }
 
-// answer remembers the status of an answer for the log.
+// answer remembers the status of an answer for the log, and reads what is too large to its end before it says so.
 type answer struct {
 	http.ResponseWriter
-	status int  // 0 while nothing is written
-	cut    bool // the handler failed on its way
+	request *http.Request
+	status  int  // 0 while nothing is written
+	cut     bool // the handler failed on its way
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (a *answer) WriteHeader(status int) {
 	if a.status == 0 {
 		a.status = status
+		if status == http.StatusRequestEntityTooLarge {
+			a.discard()
+		}
 	}
 	a.ResponseWriter.WriteHeader(status)
 }

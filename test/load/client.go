@@ -129,6 +129,16 @@ func (d *dialer) kept(w work) (time.Duration, error) {
 	})
 }
 
+// settled is kept, until also the meetings of the posts are decided and written: what the server puts off counts as well.
+func (d *dialer) settled(w work) (time.Duration, error) {
+	took, err := d.kept(w)
+	if err != nil {
+		return took, err
+	}
+	last, err := d.kept(work{{request(d.address, settlePath, "text/plain", nil)}})
+	return took + last, err
+}
+
 // fresh runs the work with a new connection for every request.
 func (d *dialer) fresh(w work) (time.Duration, error) {
 	return each(w, func(_ int, requests [][]byte) error {

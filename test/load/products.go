@@ -15,6 +15,7 @@ const (
 	authorizePath = "/machine/v1/authorize"
 	verifiedPath  = "/baseline/verified"
 	appendPath    = "/baseline/append"
+	settlePath    = "/baseline/settle"
 )
 
 // register registers n products, each over a new connection as products do.

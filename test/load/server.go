@@ -83,7 +83,7 @@ func serveBench(ctx context.Context, db, profile string, out io.Writer) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", web.New(web.Options{Authority: desk, Conference: engine, Console: http.NotFoundHandler(), Log: quiet, Now: time.Now}))
-	if err := baseline(ctx, mux, desk, st, d.Account); err != nil {
+	if err := baseline(ctx, mux, desk, engine, st, d.Account); err != nil {
 		return err
 	}
 	cert, err := keys.ServerCertificate([]string{"127.0.0.1"}, time.Now())
@@ -152,8 +152,9 @@ func seed(ctx context.Context, desk *authority.Authority, engine *conference.Eng
 
 // baseline adds the handlers that everything is compared with: read the body, append 160 bytes durably through the same
 // writer as everything else, answer a fixed JSON document. /baseline/verified also verifies the ES256 signature of the same
-// envelope with the product's public key; keys are read before the measurement.
-func baseline(ctx context.Context, mux *http.ServeMux, desk *authority.Authority, st *store.Store, account string) error {
+// envelope with the product's public key; keys are read before the measurement. settlePath asks for a meeting, which brings all
+// meetings up to date first.
+func baseline(ctx context.Context, mux *http.ServeMux, desk *authority.Authority, engine *conference.Engine, st *store.Store, account string) error {
 	if err := st.Update(ctx, "baseline table", func(tx *store.Tx) error {
 		_, err := tx.DB().ExecContext(ctx, `CREATE TABLE IF NOT EXISTS load_append (account_id TEXT NOT NULL, n BIGINT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (account_id, n))`)
 		return err
@@ -186,6 +187,12 @@ func baseline(ctx context.Context, mux *http.ServeMux, desk *authority.Authority
 		}
 	}
 	known := &publicKeys{desk: desk, st: st}
+	mux.HandleFunc("POST "+settlePath, func(w http.ResponseWriter, r *http.Request) {
+		if _, _, err := engine.Meetings(r.Context(), account, conference.Filter{}, "", 1); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+		w.Header().Set("Content-Length", "0")
+	})
 	mux.Handle("POST /baseline/append", handle(func([]byte) error { return nil }))
 	mux.Handle("POST /baseline/verified", handle(known.verify))
 	return nil

@@ -317,18 +317,30 @@ func (q *Queries) DeleteRef(ctx context.Context, arg DeleteRefParams) error {
 	return err
 }
 
-const deleteSegments = `-- name: DeleteSegments :exec
-DELETE FROM segment WHERE account_id = $1 AND meeting_id = $2 AND n >= $3
+const deleteSegment = `-- name: DeleteSegment :exec
+DELETE FROM segment WHERE account_id = $1 AND lasting = $2 AND to_at = $3 AND from_at = $4 AND tag = $5 AND sixths = $6 AND meeting_id = $7
 `
 
-type DeleteSegmentsParams struct {
+type DeleteSegmentParams struct {
 	AccountID string
+	Lasting   bool
+	ToAt      int64
+	FromAt    int64
+	Tag       string
+	Sixths    int64
 	MeetingID string
-	FromN     int64
 }
 
-func (q *Queries) DeleteSegments(ctx context.Context, arg DeleteSegmentsParams) error {
-	_, err := q.db.ExecContext(ctx, deleteSegments, arg.AccountID, arg.MeetingID, arg.FromN)
+func (q *Queries) DeleteSegment(ctx context.Context, arg DeleteSegmentParams) error {
+	_, err := q.db.ExecContext(ctx, deleteSegment,
+		arg.AccountID,
+		arg.Lasting,
+		arg.ToAt,
+		arg.FromAt,
+		arg.Tag,
+		arg.Sixths,
+		arg.MeetingID,
+	)
 	return err
 }
 
@@ -638,6 +650,28 @@ func (q *Queries) LastingSegments(ctx context.Context, arg LastingSegmentsParams
 	return items, nil
 }
 
+const lockCluster = `-- name: LockCluster :one
+UPDATE cluster SET flushed_seq = flushed_seq WHERE account_id = $1 AND cluster_id = $2
+RETURNING flushed_seq, projected_seq
+`
+
+type LockClusterParams struct {
+	AccountID string
+	ClusterID string
+}
+
+type LockClusterRow struct {
+	FlushedSeq   int64
+	ProjectedSeq int64
+}
+
+func (q *Queries) LockCluster(ctx context.Context, arg LockClusterParams) (LockClusterRow, error) {
+	row := q.db.QueryRowContext(ctx, lockCluster, arg.AccountID, arg.ClusterID)
+	var i LockClusterRow
+	err := row.Scan(&i.FlushedSeq, &i.ProjectedSeq)
+	return i, err
+}
+
 const lockConference = `-- name: LockConference :one
 UPDATE conference SET directory_version = directory_version WHERE account_id = $1
 RETURNING account_id, va_id, serial, enabled_at, directory_version, swept_at
@@ -657,32 +691,6 @@ func (q *Queries) LockConference(ctx context.Context, accountID string) (Confere
 	return i, err
 }
 
-const markFlushed = `-- name: MarkFlushed :execrows
-UPDATE cluster SET flushed_seq = $1,
-  projected_seq = CASE WHEN projected_seq < $2 THEN $2 ELSE projected_seq END
-WHERE account_id = $3 AND cluster_id = $4 AND flushed_seq <= $1
-`
-
-type MarkFlushedParams struct {
-	FlushedSeq   int64
-	ProjectedSeq int64
-	AccountID    string
-	ClusterID    string
-}
-
-func (q *Queries) MarkFlushed(ctx context.Context, arg MarkFlushedParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, markFlushed,
-		arg.FlushedSeq,
-		arg.ProjectedSeq,
-		arg.AccountID,
-		arg.ClusterID,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
 const markReported = `-- name: MarkReported :exec
 UPDATE usage_hour SET reported = TRUE WHERE account_id = $1 AND tag = $2 AND hour_at = $3
 `
@@ -700,7 +708,7 @@ func (q *Queries) MarkReported(ctx context.Context, arg MarkReportedParams) erro
 
 const meeting = `-- name: Meeting :one
 SELECT account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, ended_at, duration_s, participants_max,
-  policy, directory_version, incomplete, estimated, facts, records FROM meeting
+  policy, directory_version, incomplete, lost, estimated, facts, segments, records FROM meeting
 WHERE account_id = $1 AND meeting_id = $2
 `
 
@@ -728,47 +736,57 @@ func (q *Queries) Meeting(ctx context.Context, arg MeetingParams) (Meeting, erro
 		&i.Policy,
 		&i.DirectoryVersion,
 		&i.Incomplete,
+		&i.Lost,
 		&i.Estimated,
 		&i.Facts,
+		&i.Segments,
 		&i.Records,
 	)
 	return i, err
 }
 
-const meetingRows = `-- name: MeetingRows :many
-SELECT m.meeting_id, m.name, m.space, m.started_at, m.ended_at, m.participants_max, s.n, s.from_at, s.to_at, s.license, s.tag, s.sixths, s.user_jid, s.rule, s.facts
-FROM meeting m JOIN segment s ON s.account_id = m.account_id AND s.meeting_id = m.meeting_id
-WHERE m.account_id = $1 AND m.started_at >= $2 AND m.started_at < $3
-ORDER BY m.started_at, m.meeting_id, s.n LIMIT $4
+const meetingSegments = `-- name: MeetingSegments :one
+SELECT segments FROM meeting WHERE account_id = $1 AND meeting_id = $2
 `
 
-type MeetingRowsParams struct {
+type MeetingSegmentsParams struct {
+	AccountID string
+	MeetingID string
+}
+
+func (q *Queries) MeetingSegments(ctx context.Context, arg MeetingSegmentsParams) (string, error) {
+	row := q.db.QueryRowContext(ctx, meetingSegments, arg.AccountID, arg.MeetingID)
+	var segments string
+	err := row.Scan(&segments)
+	return segments, err
+}
+
+const meetingsFrom = `-- name: MeetingsFrom :many
+SELECT meeting_id, name, space, started_at, ended_at, participants_max, facts, segments FROM meeting
+WHERE account_id = $1 AND started_at >= $2 AND started_at < $3
+ORDER BY started_at, meeting_id LIMIT $4
+`
+
+type MeetingsFromParams struct {
 	AccountID string
 	FromAt    int64
 	ToAt      int64
 	Page      int32
 }
 
-type MeetingRowsRow struct {
+type MeetingsFromRow struct {
 	MeetingID       string
 	Name            string
 	Space           string
 	StartedAt       int64
 	EndedAt         int64
 	ParticipantsMax int64
-	N               int64
-	FromAt          int64
-	ToAt            int64
-	License         string
-	Tag             string
-	Sixths          int64
-	UserJid         string
-	Rule            string
 	Facts           string
+	Segments        string
 }
 
-func (q *Queries) MeetingRows(ctx context.Context, arg MeetingRowsParams) ([]MeetingRowsRow, error) {
-	rows, err := q.db.QueryContext(ctx, meetingRows,
+func (q *Queries) MeetingsFrom(ctx context.Context, arg MeetingsFromParams) ([]MeetingsFromRow, error) {
+	rows, err := q.db.QueryContext(ctx, meetingsFrom,
 		arg.AccountID,
 		arg.FromAt,
 		arg.ToAt,
@@ -778,9 +796,9 @@ func (q *Queries) MeetingRows(ctx context.Context, arg MeetingRowsParams) ([]Mee
 		return nil, err
 	}
 	defer rows.Close()
-	items := []MeetingRowsRow{}
+	items := []MeetingsFromRow{}
 	for rows.Next() {
-		var i MeetingRowsRow
+		var i MeetingsFromRow
 		if err := rows.Scan(
 			&i.MeetingID,
 			&i.Name,
@@ -788,15 +806,8 @@ func (q *Queries) MeetingRows(ctx context.Context, arg MeetingRowsParams) ([]Mee
 			&i.StartedAt,
 			&i.EndedAt,
 			&i.ParticipantsMax,
-			&i.N,
-			&i.FromAt,
-			&i.ToAt,
-			&i.License,
-			&i.Tag,
-			&i.Sixths,
-			&i.UserJid,
-			&i.Rule,
 			&i.Facts,
+			&i.Segments,
 		); err != nil {
 			return nil, err
 		}
@@ -813,7 +824,7 @@ func (q *Queries) MeetingRows(ctx context.Context, arg MeetingRowsParams) ([]Mee
 
 const meetingsPage = `-- name: MeetingsPage :many
 SELECT meeting_id, cluster_id, name, space, call_type, bridges, started_at, ended_at, duration_s, participants_max,
-  policy, directory_version, incomplete, estimated, facts FROM meeting
+  policy, directory_version, incomplete, lost, estimated, facts, segments FROM meeting
 WHERE account_id = $1 AND started_at >= $2
   AND (started_at < $3 OR (started_at = $3 AND meeting_id < $4))
   AND started_at > 0 AND ended_at <= $5
@@ -843,8 +854,10 @@ type MeetingsPageRow struct {
 	Policy           string
 	DirectoryVersion int64
 	Incomplete       bool
+	Lost             bool
 	Estimated        bool
 	Facts            string
+	Segments         string
 }
 
 func (q *Queries) MeetingsPage(ctx context.Context, arg MeetingsPageParams) ([]MeetingsPageRow, error) {
@@ -877,8 +890,10 @@ func (q *Queries) MeetingsPage(ctx context.Context, arg MeetingsPageParams) ([]M
 			&i.Policy,
 			&i.DirectoryVersion,
 			&i.Incomplete,
+			&i.Lost,
 			&i.Estimated,
 			&i.Facts,
+			&i.Segments,
 		); err != nil {
 			return nil, err
 		}
@@ -891,6 +906,35 @@ func (q *Queries) MeetingsPage(ctx context.Context, arg MeetingsPageParams) ([]M
 		return nil, err
 	}
 	return items, nil
+}
+
+const post = `-- name: Post :one
+SELECT seq, directory_version, ignored, body FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3
+`
+
+type PostParams struct {
+	AccountID string
+	ClusterID string
+	Seq       int64
+}
+
+type PostRow struct {
+	Seq              int64
+	DirectoryVersion int64
+	Ignored          string
+	Body             []byte
+}
+
+func (q *Queries) Post(ctx context.Context, arg PostParams) (PostRow, error) {
+	row := q.db.QueryRowContext(ctx, post, arg.AccountID, arg.ClusterID, arg.Seq)
+	var i PostRow
+	err := row.Scan(
+		&i.Seq,
+		&i.DirectoryVersion,
+		&i.Ignored,
+		&i.Body,
+	)
+	return i, err
 }
 
 const postReceivedAt = `-- name: PostReceivedAt :one
@@ -948,66 +992,6 @@ func (q *Queries) PostsAfter(ctx context.Context, arg PostsAfterParams) ([]Posts
 	items := []PostsAfterRow{}
 	for rows.Next() {
 		var i PostsAfterRow
-		if err := rows.Scan(
-			&i.Seq,
-			&i.ReceivedAt,
-			&i.Session,
-			&i.DirectoryVersion,
-			&i.Ignored,
-			&i.Body,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const postsAround = `-- name: PostsAround :many
-SELECT seq, received_at, session, directory_version, ignored, body FROM cdr_post
-WHERE account_id = $1 AND cluster_id = $2 AND session = $3
-  AND low <= $4 AND high >= $4
-ORDER BY low DESC, seq LIMIT $5
-`
-
-type PostsAroundParams struct {
-	AccountID  string
-	ClusterID  string
-	Session    string
-	Correlator int64
-	Page       int32
-}
-
-type PostsAroundRow struct {
-	Seq              int64
-	ReceivedAt       int64
-	Session          string
-	DirectoryVersion int64
-	Ignored          string
-	Body             []byte
-}
-
-func (q *Queries) PostsAround(ctx context.Context, arg PostsAroundParams) ([]PostsAroundRow, error) {
-	rows, err := q.db.QueryContext(ctx, postsAround,
-		arg.AccountID,
-		arg.ClusterID,
-		arg.Session,
-		arg.Correlator,
-		arg.Page,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []PostsAroundRow{}
-	for rows.Next() {
-		var i PostsAroundRow
 		if err := rows.Scan(
 			&i.Seq,
 			&i.ReceivedAt,
@@ -1114,6 +1098,56 @@ func (q *Queries) PutSession(ctx context.Context, arg PutSessionParams) error {
 		arg.LastAt,
 	)
 	return err
+}
+
+const rangesAround = `-- name: RangesAround :many
+SELECT low, first_seq, posts FROM cdr_range
+WHERE account_id = $1 AND cluster_id = $2 AND session = $3
+  AND low <= $4 AND high >= $4
+ORDER BY low DESC, first_seq LIMIT $5
+`
+
+type RangesAroundParams struct {
+	AccountID  string
+	ClusterID  string
+	Session    string
+	Correlator int64
+	Page       int32
+}
+
+type RangesAroundRow struct {
+	Low      int64
+	FirstSeq int64
+	Posts    string
+}
+
+func (q *Queries) RangesAround(ctx context.Context, arg RangesAroundParams) ([]RangesAroundRow, error) {
+	rows, err := q.db.QueryContext(ctx, rangesAround,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.Session,
+		arg.Correlator,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []RangesAroundRow{}
+	for rows.Next() {
+		var i RangesAroundRow
+		if err := rows.Scan(&i.Low, &i.FirstSeq, &i.Posts); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const refusedBeyond = `-- name: RefusedBeyond :many
@@ -1248,44 +1282,6 @@ func (q *Queries) RunningMeetings(ctx context.Context, arg RunningMeetingsParams
 	return items, nil
 }
 
-const segmentSpans = `-- name: SegmentSpans :many
-SELECT from_at, to_at, tag FROM segment WHERE account_id = $1 AND meeting_id = $2
-`
-
-type SegmentSpansParams struct {
-	AccountID string
-	MeetingID string
-}
-
-type SegmentSpansRow struct {
-	FromAt int64
-	ToAt   int64
-	Tag    string
-}
-
-func (q *Queries) SegmentSpans(ctx context.Context, arg SegmentSpansParams) ([]SegmentSpansRow, error) {
-	rows, err := q.db.QueryContext(ctx, segmentSpans, arg.AccountID, arg.MeetingID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []SegmentSpansRow{}
-	for rows.Next() {
-		var i SegmentSpansRow
-		if err := rows.Scan(&i.FromAt, &i.ToAt, &i.Tag); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const sessions = `-- name: Sessions :many
 SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at FROM cdr_session
 WHERE account_id = $1 AND cluster_id = $2 AND session > $3 ORDER BY session LIMIT $4
@@ -1354,6 +1350,28 @@ func (q *Queries) SetDirectoryVersion(ctx context.Context, arg SetDirectoryVersi
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const setFlushed = `-- name: SetFlushed :exec
+UPDATE cluster SET flushed_seq = $1, projected_seq = $2
+WHERE account_id = $3 AND cluster_id = $4
+`
+
+type SetFlushedParams struct {
+	FlushedSeq   int64
+	ProjectedSeq int64
+	AccountID    string
+	ClusterID    string
+}
+
+func (q *Queries) SetFlushed(ctx context.Context, arg SetFlushedParams) error {
+	_, err := q.db.ExecContext(ctx, setFlushed,
+		arg.FlushedSeq,
+		arg.ProjectedSeq,
+		arg.AccountID,
+		arg.ClusterID,
+	)
+	return err
 }
 
 const setSwept = `-- name: SetSwept :exec
@@ -1452,13 +1470,15 @@ func (q *Queries) SpaceAt(ctx context.Context, arg SpaceAtParams) (SpaceAtRow, e
 const staleHours = `-- name: StaleHours :many
 SELECT tag, hour_at FROM usage_hour
 WHERE account_id = $1 AND stale = TRUE AND hour_at >= $2 AND hour_at < $3
-ORDER BY hour_at, tag LIMIT $4
+  AND changed_at <= $4
+ORDER BY hour_at, tag LIMIT $5
 `
 
 type StaleHoursParams struct {
 	AccountID string
 	FromAt    int64
 	ToAt      int64
+	ChangedBy int64
 	Page      int32
 }
 
@@ -1472,6 +1492,7 @@ func (q *Queries) StaleHours(ctx context.Context, arg StaleHoursParams) ([]Stale
 		arg.AccountID,
 		arg.FromAt,
 		arg.ToAt,
+		arg.ChangedBy,
 		arg.Page,
 	)
 	if err != nil {
@@ -1516,6 +1537,7 @@ func (q *Queries) TakeSeqs(ctx context.Context, arg TakeSeqsParams) (int64, erro
 const takeStale = `-- name: TakeStale :many
 UPDATE usage_hour SET stale = FALSE
 WHERE account_id = $1 AND stale = TRUE AND hour_at >= $2 AND hour_at < $3
+  AND changed_at <= $4
 RETURNING tag, hour_at
 `
 
@@ -1523,6 +1545,7 @@ type TakeStaleParams struct {
 	AccountID string
 	FromAt    int64
 	ToAt      int64
+	ChangedBy int64
 }
 
 type TakeStaleRow struct {
@@ -1531,7 +1554,12 @@ type TakeStaleRow struct {
 }
 
 func (q *Queries) TakeStale(ctx context.Context, arg TakeStaleParams) ([]TakeStaleRow, error) {
-	rows, err := q.db.QueryContext(ctx, takeStale, arg.AccountID, arg.FromAt, arg.ToAt)
+	rows, err := q.db.QueryContext(ctx, takeStale,
+		arg.AccountID,
+		arg.FromAt,
+		arg.ToAt,
+		arg.ChangedBy,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -44,12 +44,19 @@ type CdrPost struct {
 	ReceivedAt       int64
 	Session          string
 	Callbridge       string
-	Low              int64
-	High             int64
-	Records          int64
 	DirectoryVersion int64
 	Ignored          string
 	Body             []byte
+}
+
+type CdrRange struct {
+	AccountID string
+	ClusterID string
+	Session   string
+	Low       int64
+	FirstSeq  int64
+	High      int64
+	Posts     string
 }
 
 type CdrRefused struct {
@@ -261,8 +268,10 @@ type Meeting struct {
 	Policy           string
 	DirectoryVersion int64
 	Incomplete       bool
+	Lost             bool
 	Estimated        bool
 	Facts            string
+	Segments         string
 	Records          []byte
 }
 
@@ -303,17 +312,12 @@ type Purchase struct {
 
 type Segment struct {
 	AccountID string
-	MeetingID string
-	N         int64
-	FromAt    int64
+	Lasting   bool
 	ToAt      int64
-	License   string
+	FromAt    int64
 	Tag       string
 	Sixths    int64
-	UserJid   string
-	Rule      string
-	Lasting   bool
-	Facts     string
+	MeetingID string
 }
 
 type Token struct {

@@ -285,15 +285,24 @@ CREATE TABLE cdr_post (
     received_at BIGINT NOT NULL,
     session     TEXT NOT NULL,
     callbridge  TEXT NOT NULL,
-    low         BIGINT NOT NULL,
-    high        BIGINT NOT NULL,
-    records     BIGINT NOT NULL,
     directory_version BIGINT NOT NULL,
     ignored     TEXT NOT NULL, -- JSON list of the positions of records that were known before; mostly empty
     body        BYTEA NOT NULL,
     PRIMARY KEY (account_id, cluster_id, seq)
 );
-CREATE INDEX cdr_post_by_range ON cdr_post (account_id, cluster_id, session, low);
+
+-- Which posts up to the cluster's projected_seq hold which correlator indexes of a session: some posts a row, as a JSON list of
+-- three numbers each, the step from the post before (first_seq), the step from low, and how many indexes follow that one.
+CREATE TABLE cdr_range (
+    account_id TEXT NOT NULL,
+    cluster_id TEXT NOT NULL,
+    session    TEXT NOT NULL,
+    low        BIGINT NOT NULL,
+    first_seq  BIGINT NOT NULL,
+    high       BIGINT NOT NULL,
+    posts      TEXT NOT NULL,
+    PRIMARY KEY (account_id, cluster_id, session, low, first_seq)
+);
 
 -- What was heard of one run of one call bridge up to the cluster's projected_seq: the correlator indexes as JSON ranges
 -- [[from,to],…], and the announced losses as JSON [[at,records],…].
@@ -335,7 +344,7 @@ CREATE TABLE cdr_refused (
     PRIMARY KEY (account_id, cluster_id, digest)
 );
 
--- started_at is 0 for legs that have not been in a call so far: kept with their records, never shown.
+-- started_at is 0 for legs that have not been in a call so far: kept with their records, never shown. segments is a JSON list.
 CREATE TABLE meeting (
     account_id        TEXT NOT NULL,
     meeting_id        TEXT NOT NULL,
@@ -352,15 +361,18 @@ CREATE TABLE meeting (
     policy            TEXT NOT NULL,
     directory_version BIGINT NOT NULL,
     incomplete        BOOLEAN NOT NULL,
+    lost              BOOLEAN NOT NULL,
     estimated         BOOLEAN NOT NULL,
     facts             TEXT NOT NULL,
+    segments          TEXT NOT NULL,
     records           BYTEA NOT NULL,
     PRIMARY KEY (account_id, meeting_id)
 );
 CREATE INDEX meeting_by_start ON meeting (account_id, started_at, meeting_id);
-CREATE INDEX meeting_by_end ON meeting (account_id, cluster_id, ended_at);
+CREATE INDEX meeting_running ON meeting (account_id, cluster_id, meeting_id) WHERE ended_at = 0;
 
--- Which meetings a call, a leg or a correlator belongs to, for records that come late.
+-- Which meetings a call, a leg or a correlator belongs to, for records that come late. A correlator that is a meeting's key
+-- has no row: the meeting's id is made from it.
 CREATE TABLE meeting_ref (
     account_id TEXT NOT NULL,
     cluster_id TEXT NOT NULL,
@@ -369,24 +381,19 @@ CREATE TABLE meeting_ref (
     PRIMARY KEY (account_id, cluster_id, ref, meeting_id)
 );
 
--- A running segment ends in the far future (9999-12-31). It, and any other of more than a day, is lasting; so those that
--- overlap an hour are found without reading all that came later.
+-- What meetings take, for counting, by time: rows that are written together stand together. A running segment ends in the far
+-- future (9999-12-31). It, and any other of more than a day, is lasting; so those that overlap an hour are found without
+-- reading all that came later.
 CREATE TABLE segment (
     account_id TEXT NOT NULL,
-    meeting_id TEXT NOT NULL,
-    n          BIGINT NOT NULL,
-    from_at    BIGINT NOT NULL,
+    lasting    BOOLEAN NOT NULL,
     to_at      BIGINT NOT NULL,
-    license    TEXT NOT NULL,
+    from_at    BIGINT NOT NULL,
     tag        TEXT NOT NULL,
     sixths     BIGINT NOT NULL,
-    user_jid   TEXT NOT NULL,
-    rule       TEXT NOT NULL,
-    lasting    BOOLEAN NOT NULL,
-    facts      TEXT NOT NULL,
-    PRIMARY KEY (account_id, meeting_id, n)
+    meeting_id TEXT NOT NULL,
+    PRIMARY KEY (account_id, lasting, to_at, from_at, tag, sixths, meeting_id)
 );
-CREATE INDEX segment_by_end ON segment (account_id, lasting, to_at, from_at, tag, sixths, meeting_id);
 
 -- Highest use per hour and tag in sixths of a license; a stale hour is computed anew before it is read. A reported hour
 -- went to the authority and goes there no more.
@@ -449,6 +456,7 @@ DROP TABLE meeting;
 DROP TABLE cdr_refused;
 DROP TABLE cdr_conflict;
 DROP TABLE cdr_session;
+DROP TABLE cdr_range;
 DROP TABLE cdr_post;
 DROP TABLE cluster;
 DROP TABLE conference;

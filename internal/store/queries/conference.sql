@@ -41,21 +41,27 @@ RETURNING last_seq;
 -- name: DirectoryInForce :one
 SELECT directory_version FROM conference WHERE account_id = $1;
 
--- name: MarkFlushed :execrows
-UPDATE cluster SET flushed_seq = sqlc.arg(flushed_seq),
-  projected_seq = CASE WHEN projected_seq < sqlc.arg(projected_seq) THEN sqlc.arg(projected_seq) ELSE projected_seq END
-WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND flushed_seq <= sqlc.arg(flushed_seq);
+-- name: LockCluster :one
+UPDATE cluster SET flushed_seq = flushed_seq WHERE account_id = $1 AND cluster_id = $2
+RETURNING flushed_seq, projected_seq;
+
+-- name: SetFlushed :exec
+UPDATE cluster SET flushed_seq = sqlc.arg(flushed_seq), projected_seq = sqlc.arg(projected_seq)
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id);
 
 -- name: PostsAfter :many
 SELECT seq, received_at, session, directory_version, ignored, body FROM cdr_post
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND seq > sqlc.arg(after) AND seq <= sqlc.arg(through)
 ORDER BY seq LIMIT sqlc.arg(page);
 
--- name: PostsAround :many
-SELECT seq, received_at, session, directory_version, ignored, body FROM cdr_post
+-- name: RangesAround :many
+SELECT low, first_seq, posts FROM cdr_range
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND session = sqlc.arg(session)
   AND low <= sqlc.arg(correlator) AND high >= sqlc.arg(correlator)
-ORDER BY low DESC, seq LIMIT sqlc.arg(page);
+ORDER BY low DESC, first_seq LIMIT sqlc.arg(page);
+
+-- name: Post :one
+SELECT seq, directory_version, ignored, body FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3;
 
 -- name: PostReceivedAt :one
 SELECT received_at FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3;
@@ -106,12 +112,12 @@ SELECT count(*) FROM cdr_refused WHERE account_id = $1 AND cluster_id = $2;
 
 -- name: Meeting :one
 SELECT account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, ended_at, duration_s, participants_max,
-  policy, directory_version, incomplete, estimated, facts, records FROM meeting
+  policy, directory_version, incomplete, lost, estimated, facts, segments, records FROM meeting
 WHERE account_id = $1 AND meeting_id = $2;
 
 -- name: MeetingsPage :many
 SELECT meeting_id, cluster_id, name, space, call_type, bridges, started_at, ended_at, duration_s, participants_max,
-  policy, directory_version, incomplete, estimated, facts FROM meeting
+  policy, directory_version, incomplete, lost, estimated, facts, segments FROM meeting
 WHERE account_id = sqlc.arg(account_id) AND started_at >= sqlc.arg(from_at)
   AND (started_at < sqlc.arg(before_at) OR (started_at = sqlc.arg(before_at) AND meeting_id < sqlc.arg(before_id)))
   AND started_at > 0 AND ended_at <= sqlc.arg(ended_by)
@@ -128,17 +134,16 @@ DELETE FROM meeting WHERE account_id = $1 AND meeting_id = $2;
 -- name: DeleteRef :exec
 DELETE FROM meeting_ref WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND ref = sqlc.arg(ref) AND meeting_id = sqlc.arg(meeting_id);
 
--- name: DeleteSegments :exec
-DELETE FROM segment WHERE account_id = sqlc.arg(account_id) AND meeting_id = sqlc.arg(meeting_id) AND n >= sqlc.arg(from_n);
+-- name: DeleteSegment :exec
+DELETE FROM segment WHERE account_id = $1 AND lasting = $2 AND to_at = $3 AND from_at = $4 AND tag = $5 AND sixths = $6 AND meeting_id = $7;
 
--- name: SegmentSpans :many
-SELECT from_at, to_at, tag FROM segment WHERE account_id = $1 AND meeting_id = $2;
+-- name: MeetingSegments :one
+SELECT segments FROM meeting WHERE account_id = $1 AND meeting_id = $2;
 
--- name: MeetingRows :many
-SELECT m.meeting_id, m.name, m.space, m.started_at, m.ended_at, m.participants_max, s.n, s.from_at, s.to_at, s.license, s.tag, s.sixths, s.user_jid, s.rule, s.facts
-FROM meeting m JOIN segment s ON s.account_id = m.account_id AND s.meeting_id = m.meeting_id
-WHERE m.account_id = sqlc.arg(account_id) AND m.started_at >= sqlc.arg(from_at) AND m.started_at < sqlc.arg(to_at)
-ORDER BY m.started_at, m.meeting_id, s.n LIMIT sqlc.arg(page);
+-- name: MeetingsFrom :many
+SELECT meeting_id, name, space, started_at, ended_at, participants_max, facts, segments FROM meeting
+WHERE account_id = sqlc.arg(account_id) AND started_at >= sqlc.arg(from_at) AND started_at < sqlc.arg(to_at)
+ORDER BY started_at, meeting_id LIMIT sqlc.arg(page);
 
 -- name: RunningFrom :many
 SELECT tag, CAST(min(from_at) AS BIGINT) AS from_at FROM segment
@@ -155,11 +160,13 @@ WHERE account_id = sqlc.arg(account_id) AND lasting = TRUE AND to_at > sqlc.arg(
 -- name: StaleHours :many
 SELECT tag, hour_at FROM usage_hour
 WHERE account_id = sqlc.arg(account_id) AND stale = TRUE AND hour_at >= sqlc.arg(from_at) AND hour_at < sqlc.arg(to_at)
+  AND changed_at <= sqlc.arg(changed_by)
 ORDER BY hour_at, tag LIMIT sqlc.arg(page);
 
 -- name: TakeStale :many
 UPDATE usage_hour SET stale = FALSE
 WHERE account_id = sqlc.arg(account_id) AND stale = TRUE AND hour_at >= sqlc.arg(from_at) AND hour_at < sqlc.arg(to_at)
+  AND changed_at <= sqlc.arg(changed_by)
 RETURNING tag, hour_at;
 
 -- name: UsageHours :many
