@@ -97,6 +97,15 @@ func TestMeetingToReport(t *testing.T) {
 				wantSegment(t, d.json(tally(), "meeting", "show", fmt.Sprint(m["id"])), "cms-smp-plus", nil)
 			}
 		}
+		kinds := map[any]bool{}
+		for _, e := range d.items(tally(), "event", "list") {
+			kinds[e["kind"]] = true
+		}
+		for _, kind := range []string{"conference.enabled", "bridge.added", "directory.imported"} {
+			if !kinds[kind] {
+				t.Errorf("the chain has no %s event: %v", kind, kinds)
+			}
+		}
 		d.await(t, "personal licenses in use", func() bool {
 			for _, r := range d.items(tally(), "license", "list") {
 				if r["tag"] == "cms-pmp-plus" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/license"
@@ -127,7 +128,13 @@ func (a *Authority) Account(ctx context.Context, who access.Person, ref string) 
 	return out, err
 }
 
+// findable says whether a reference can name anything at all: databases refuse text with a zero byte or bad UTF-8.
+func findable(ref string) bool { return utf8.ValidString(ref) && !strings.ContainsRune(ref, 0) }
+
 func resolveAccount(ctx context.Context, tx *store.Tx, who access.Person, ref string) (string, error) {
+	if !findable(ref) {
+		return "", license.NotFound("account", ref)
+	}
 	id := ref
 	if !trust.ValidID("acc", ref) {
 		var err error
@@ -169,6 +176,8 @@ func resolveVA(ctx context.Context, tx *store.Tx, account db.Account, ref string
 	var row db.VirtualAccount
 	var err error
 	switch {
+	case !findable(ref):
+		return row, license.NotFound("virtual account", ref)
 	case ref == "":
 		row, err = tx.VA(ctx, db.VAParams{AccountID: account.AccountID, VaID: account.DefaultVa})
 	case trust.ValidID("va", ref):

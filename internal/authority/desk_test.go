@@ -247,6 +247,26 @@ func TestRequestKeysAndRoles(t *testing.T) {
 	wantRefusal(t, err, "not-found")
 }
 
+func TestReferencesThatNameNothing(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *site) {
+		ctx, a := t.Context(), s.account.ID
+		for _, ref := range []string{"a\x00b", "\xff\xfe", "'; DROP TABLE account; --", strings.Repeat("x", 5000)} {
+			_, err := s.Account(ctx, admin, ref)
+			wantRefusal(t, err, "not-found")
+			_, err = s.VirtualAccount(ctx, admin, a, ref)
+			wantRefusal(t, err, "not-found")
+			_, err = s.Order(ctx, admin, a, ref)
+			wantRefusal(t, err, "not-found")
+			_, err = s.Instance(ctx, admin, a, ref)
+			wantRefusal(t, err, "not-found")
+			_, err = s.Licenses(ctx, admin, a, ref)
+			wantRefusal(t, err, "not-found")
+			wantRefusal(t, s.RevokeToken(ctx, admin, a, ref), "not-found")
+		}
+	})
+}
+
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *site) {

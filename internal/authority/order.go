@@ -173,6 +173,9 @@ func (a *Authority) Order(ctx context.Context, who access.Person, account, ref s
 	err = a.read(ctx, "find order", func(tx *store.Tx) error {
 		var row db.Purchase
 		var err error
+		if !findable(ref) {
+			return license.NotFound("order", ref)
+		}
 		if trust.ValidID("ord", ref) {
 			row, err = tx.Purchase(ctx, db.PurchaseParams{AccountID: id, PurchaseID: ref})
 		} else {

@@ -53,7 +53,7 @@ func (a *Authority) CreateToken(ctx context.Context, who access.Person, account 
 	case want.MaxUses < 0 || want.MaxUses > license.MaxQuantity:
 		return Token{}, "", license.Refuse(license.KindInvalid, "bad-uses", "leave the number of uses out for no limit", "a token cannot have %d uses", want.MaxUses)
 	case want.Description != "":
-		if err := license.CheckName("token", want.Description); err != nil {
+		if err := license.CheckName("token description", want.Description); err != nil {
 			return Token{}, "", err
 		}
 	}
@@ -185,6 +185,9 @@ func (a *Authority) changeToken(ctx context.Context, who access.Person, account,
 	id, err := a.scope(ctx, who, access.Manage, account)
 	if err != nil {
 		return err
+	}
+	if !findable(token) {
+		return license.NotFound("token", token)
 	}
 	return a.write(ctx, who, id, verb, func(d *desk) error {
 		row, err := d.Token(ctx, db.TokenParams{AccountID: id, TokenID: token})

@@ -48,7 +48,7 @@ func (e *Engine) AddBridge(ctx context.Context, who, account, name string, callB
 	}
 	allowed := make([]string, 0, len(callBridges))
 	for _, b := range callBridges {
-		if b = fold(b); b == "" || len(b) > maxName {
+		if b = fold(b); !isGUID(b) {
 			return Bridge{}, "", license.Refuse(license.KindInvalid, "bad-callbridge", "copy the call bridge's GUID", "%.200q is no GUID of a call bridge", b)
 		}
 		allowed = append(allowed, b)
@@ -70,6 +70,10 @@ func (e *Engine) AddBridge(ctx context.Context, who, account, name string, callB
 	digest := cred.Digest()
 	b := Bridge{ID: bridgeID(receiver), Name: name, CallBridges: []string{}, Allowed: allowed}
 	err = e.store.Update(ctx, "add bridge", func(tx *store.Tx) error {
+		chain, err := tx.Lock(ctx, account)
+		if err != nil {
+			return err
+		}
 		if _, err := tx.LockConference(ctx, account); errors.Is(err, store.ErrNoRow) {
 			return notEnabled()
 		} else if err != nil {
@@ -81,6 +85,10 @@ func (e *Engine) AddBridge(ctx context.Context, who, account, name string, callB
 		if err == nil && n == 0 {
 			return license.Refuse(license.KindConflict, "name-taken", "choose another name", "there is a bridge named %q already", name)
 		}
+		if err != nil {
+			return fmt.Errorf("insert bridge: %w", err)
+		}
+		_, err = chain.Record(ctx, who, "bridge.added", b.ID, map[string]any{"name": name, "callBridges": allowed})
 		return err
 	})
 	if err != nil {
@@ -88,6 +96,18 @@ func (e *Engine) AddBridge(ctx context.Context, who, account, name string, callB
 	}
 	e.log.InfoContext(ctx, "bridge added", "account", account, "bridge", b.ID, "by", who)
 	return b, cred.Text(), nil
+}
+
+// isGUID says whether s, in lower case, has the form of a GUID.
+func isGUID(s string) bool {
+	for i, r := range s {
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		hex := r >= '0' && r <= '9' || r >= 'a' && r <= 'f'
+		if dash != (r == '-') || !dash && !hex {
+			return false
+		}
+	}
+	return len(s) == 36
 }
 
 // Bridges lists the bridges of an account by id, those after an id, at most limit (1 to 1000, else 100).

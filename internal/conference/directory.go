@@ -33,6 +33,8 @@ type DirectorySummary struct {
 	// The rest is told by an import only.
 	Unchanged     bool  `json:"unchanged,omitempty"`     // the file said what was known; no new version
 	UnknownOwners int64 `json:"unknownOwners,omitempty"` // spaces whose owner is not among the users
+	UsersGone     int64 `json:"usersGone,omitempty"`     // users of the version before that are missing now
+	SpacesGone    int64 `json:"spacesGone,omitempty"`    // spaces of the version before that are missing now
 }
 
 // file is the whole state that a directory file gives, by lower-case JID and space identifier.
@@ -68,6 +70,9 @@ func parseDirectory(doc []byte) (file, error) {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return f, badDirectory("something follows the JSON document, at byte %d", d.InputOffset())
+	}
+	if in.Users == nil && in.Spaces == nil {
+		return f, badDirectory("it has neither users nor spaces; write empty lists if everybody is gone")
 	}
 	for i, u := range in.Users {
 		jid, err := key("users", i, "jid", u.JID)
@@ -134,6 +139,10 @@ func (e *Engine) ImportDirectory(ctx context.Context, who, account string, doc [
 	}
 	var sum DirectorySummary
 	err = e.store.Update(ctx, "import directory", func(tx *store.Tx) error {
+		chain, err := tx.Lock(ctx, account)
+		if err != nil {
+			return err
+		}
 		conf, err := tx.LockConference(ctx, account)
 		if errors.Is(err, store.ErrNoRow) {
 			return notEnabled()
@@ -155,7 +164,12 @@ func (e *Engine) ImportDirectory(ctx context.Context, who, account string, doc [
 			return err
 		}
 		sum.Version, sum.ImportedAt, sum.ImportedBy = ch.version, tx.Now(), who
-		return ch.write(ctx, tx, sum)
+		sum.UsersGone, sum.SpacesGone = ch.gone(f)
+		if err := ch.write(ctx, tx, sum); err != nil {
+			return err
+		}
+		_, err = chain.Record(ctx, who, "directory.imported", fmt.Sprintf("directory %d", ch.version), sum)
+		return err
 	})
 	if err != nil {
 		return DirectorySummary{}, outcome("import directory", err)
@@ -195,6 +209,21 @@ type change struct {
 
 func (ch *change) nothing() bool {
 	return len(ch.goneUsers)+len(ch.goneSpaces)+len(ch.newUsers)+len(ch.newSpaces) == 0
+}
+
+// gone counts what was known and is missing in the file; what only changed is in both.
+func (ch *change) gone(f file) (users, spaces int64) {
+	for _, jid := range ch.goneUsers {
+		if _, still := f.users[jid]; !still {
+			users++
+		}
+	}
+	for _, id := range ch.goneSpaces {
+		if _, still := f.spaces[id]; !still {
+			spaces++
+		}
+	}
+	return users, spaces
 }
 
 func (ch *change) users(ctx context.Context, tx *store.Tx, f file) error {

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	flushChunk = 128 // meetings of one transaction
+	flushChunk = 512 // meetings of one transaction
 	far        = 253402300799000
 	day        = int64(24 * time.Hour / time.Millisecond)
 	hour       = int64(time.Hour / time.Millisecond)

@@ -34,7 +34,10 @@ const (
 func (e *Engine) Enable(ctx context.Context, who, account, va, token string) error {
 	var conf db.Conference
 	err := e.store.Update(ctx, "enable conference engine", func(tx *store.Tx) error {
-		var err error
+		chain, err := tx.Lock(ctx, account)
+		if err != nil {
+			return err
+		}
 		conf, err = tx.Conference(ctx, account)
 		switch {
 		case err == nil && conf.VaID != va:
@@ -50,6 +53,10 @@ func (e *Engine) Enable(ctx context.Context, who, account, va, token string) err
 		if store.IsForeignKey(err) {
 			return license.NotFound("virtual account", va)
 		}
+		if err != nil {
+			return fmt.Errorf("insert conference: %w", err)
+		}
+		_, err = chain.Record(ctx, who, "conference.enabled", account, map[string]string{"virtualAccount": va, "serial": conf.Serial})
 		return err
 	})
 	if err != nil {

@@ -179,8 +179,11 @@ func TestAddBridgeRefusals(t *testing.T) {
 			}
 		}
 		_, _, err := h.engine.AddBridge(t.Context(), "admin", "acc_00000000000000000000000000", "Main", nil)
-		if e := license.AsError(err); e == nil || e.Code != "conference-not-enabled" {
-			t.Errorf("got %v, want not enabled", err)
+		if e := license.AsError(err); e == nil || e.Kind != license.KindNotFound {
+			t.Errorf("got %v, want no such account", err)
+		}
+		if _, _, err := h.engine.AddBridge(t.Context(), "admin", h.account, "typo", []string{"not a guid"}); license.AsError(err) == nil || license.AsError(err).Code != "bad-callbridge" {
+			t.Errorf("got %v, want a refusal of the call bridge", err)
 		}
 		if _, err := h.engine.Status(t.Context(), "acc_00000000000000000000000000"); license.AsError(err) == nil {
 			t.Errorf("got %v, want a refusal", err)

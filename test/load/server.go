@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"sync/atomic"
@@ -56,6 +57,7 @@ func serveBench(ctx context.Context, db, profile string, out io.Writer) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	debug.SetGCPercent(300) // as `tally serve` does
 	dir, err := os.MkdirTemp("", "tally-load-")
 	if err != nil {
 		return err
