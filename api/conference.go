@@ -62,6 +62,9 @@ type DirectorySummary struct {
 	Unchanged  bool       `json:"unchanged,omitempty" doc:"In the answer to an import: it says what was known, so there is no new version."`
 	// UnknownOwners are taken nevertheless: such spaces take shared licenses.
 	UnknownOwners int64 `json:"unknownOwners,omitempty" doc:"In the answer to an import: spaces whose owner is not among the users."`
+	// UsersGone and SpacesGone were in the version before and are missing in the file.
+	UsersGone  int64 `json:"usersGone,omitempty" doc:"In the answer to an import: users of the version before that are gone."`
+	SpacesGone int64 `json:"spacesGone,omitempty" doc:"In the answer to an import: spaces of the version before that are gone."`
 }
 
 // Meeting is all calls of one meeting on all call bridges, with the licenses that it takes.

@@ -110,6 +110,10 @@ func showDirectory(d api.DirectorySummary) func(io.Writer) {
 			fmt.Fprintln(w, "Nothing has changed.")
 		}
 		fields(w, "Version", d.Version, "Imported", d.ImportedAt, "Users", d.Users, "With a personal license", d.Personal, "Spaces", d.Spaces)
+		if d.UsersGone+d.SpacesGone > 0 {
+			fmt.Fprintf(w, "Gone since the version before: %s and %s. Import the earlier file again if that was a mistake.\n",
+				counted(d.UsersGone, "user", "users"), counted(d.SpacesGone, "space", "spaces"))
+		}
 		if d.UnknownOwners > 0 {
 			fmt.Fprintf(w, "Warning: %s an owner who is not among the users, and so takes shared licenses.\n", counted(d.UnknownOwners, "space has", "spaces have"))
 		}
