@@ -367,6 +367,9 @@ func (c *cluster) writeViews(ctx context.Context, tx *store.Tx, views []view, al
 		}
 		segments = append(segments, changed...)
 	}
+	// In the order of their keys, neighbors in the tables are neighbors in time as well.
+	slices.SortFunc(meetings, func(a, b db.Meeting) int { return cmp.Compare(a.MeetingID, b.MeetingID) })
+	slices.SortFunc(refs, func(a, b db.MeetingRef) int { return cmp.Compare(a.Ref, b.Ref) })
 	if err := tx.PutMeetings(ctx, meetings); err != nil {
 		return fmt.Errorf("write meetings: %w", err)
 	}

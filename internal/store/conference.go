@@ -12,15 +12,17 @@ import (
 
 // maxValues is how many values one of these statements has at most: SQLite's driver finds the place of each numbered
 // parameter by a search through those before, so that very long statements cost more than several short ones.
-const maxValues = 128
+const maxValues = 192
 
 // insertSome is insertRows, on SQLite in statements of few values.
 func (tx *Tx) insertSome(ctx context.Context, head, tail string, width int, rows [][]any) error {
-	for len(rows) > 0 {
-		n := len(rows)
-		if tx.dialect == SQLite {
-			n = min(n, max(1, maxValues/width))
+	most := len(rows)
+	if tx.dialect == SQLite {
+		for most = 1; 2*most*width <= maxValues; most *= 2 { // insertRows splits into powers of two
 		}
+	}
+	for len(rows) > 0 {
+		n := min(len(rows), most)
 		if err := tx.insertRows(ctx, head, tail, width, rows[:n]); err != nil {
 			return err
 		}
