@@ -12,7 +12,7 @@ import (
 
 const (
 	checkpointEvery = time.Second // while there is something to do
-	largeLog        = 256 << 20    // bytes; from here on the write-ahead log is started anew
+	largeLog        = 256 << 20   // bytes; from here on the write-ahead log is started anew
 )
 
 // checkpointer copies what was committed from SQLite's write-ahead log into the database file, beside the writer and on
