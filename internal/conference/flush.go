@@ -419,14 +419,15 @@ func (c *cluster) segmentRows(id, text string) ([]db.Segment, error) {
 	stored, err := decodeSegments(id, text)
 	rows := make([]db.Segment, len(stored))
 	for i := range stored {
-		rows[i] = stored[i].row(c.account, id)
+		rows[i] = stored[i].row(c.account, c.id, id)
 	}
 	return rows, err
 }
 
 func (c *cluster) eraseSegments(ctx context.Context, tx *store.Tx, rows []db.Segment) error {
 	for _, s := range rows {
-		if err := tx.DeleteSegment(ctx, db.DeleteSegmentParams(s)); err != nil {
+		if err := tx.DeleteSegment(ctx, db.DeleteSegmentParams{AccountID: s.AccountID, Lasting: s.Lasting, ToAt: s.ToAt, FromAt: s.FromAt, Tag: s.Tag,
+			Sixths: s.Sixths, MeetingID: s.MeetingID}); err != nil {
 			return fmt.Errorf("delete segment of %s: %w", s.MeetingID, err)
 		}
 	}

@@ -39,7 +39,7 @@ func (v *view) keepSegments(segments []meeting.Segment) error {
 		if why != v.row.Facts {
 			kept.Why = json.RawMessage(why)
 		}
-		stored[i], v.segments[i] = kept, kept.row(v.row.AccountID, v.row.MeetingID)
+		stored[i], v.segments[i] = kept, kept.row(v.row.AccountID, v.row.ClusterID, v.row.MeetingID)
 	}
 	text, err := json.Marshal(stored)
 	if err != nil {
@@ -50,8 +50,9 @@ func (v *view) keepSegments(segments []meeting.Segment) error {
 }
 
 // row is the segment as it is counted.
-func (s *storedSegment) row(account, id string) db.Segment {
-	return db.Segment{AccountID: account, Lasting: s.To-s.From > day, ToAt: s.To, FromAt: s.From, Tag: s.Tag, Sixths: s.Sixths, MeetingID: id}
+func (s *storedSegment) row(account, cluster, id string) db.Segment {
+	return db.Segment{AccountID: account, Lasting: s.To-s.From > day, ToAt: s.To, FromAt: s.From, Tag: s.Tag, Sixths: s.Sixths, MeetingID: id,
+		ClusterID: cluster, UserJid: s.User, Class: string(meeting.ClassOf(meeting.License(s.License), s.Rule))}
 }
 
 // segmentsOf reads the segments that a meeting keeps; facts are the meeting's own.

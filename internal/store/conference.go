@@ -71,10 +71,10 @@ func (tx *Tx) PutMeetings(ctx context.Context, meetings []db.Meeting) error {
 func (tx *Tx) PutSegments(ctx context.Context, segments []db.Segment) error {
 	rows := make([][]any, len(segments))
 	for i, s := range segments {
-		rows[i] = []any{s.AccountID, s.Lasting, s.ToAt, s.FromAt, s.Tag, s.Sixths, s.MeetingID}
+		rows[i] = []any{s.AccountID, s.Lasting, s.ToAt, s.FromAt, s.Tag, s.Sixths, s.MeetingID, s.ClusterID, s.UserJid, s.Class}
 	}
-	return tx.insertSome(ctx, "INSERT INTO segment (account_id, lasting, to_at, from_at, tag, sixths, meeting_id)",
-		" ON CONFLICT (account_id, lasting, to_at, from_at, tag, sixths, meeting_id) DO NOTHING", 7, rows)
+	return tx.insertSome(ctx, "INSERT INTO segment (account_id, lasting, to_at, from_at, tag, sixths, meeting_id, cluster_id, user_jid, class)",
+		" ON CONFLICT (account_id, lasting, to_at, from_at, tag, sixths, meeting_id) DO NOTHING", 10, rows)
 }
 
 // PutRefs writes which meetings calls, legs and correlators belong to.

@@ -318,6 +318,9 @@ type Segment struct {
 	Tag       string
 	Sixths    int64
 	MeetingID string
+	ClusterID string
+	UserJid   string
+	Class     string
 }
 
 type Token struct {
