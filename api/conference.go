@@ -34,13 +34,17 @@ type Bridge struct {
 type Directory struct {
 	Users  []DirectoryUser  `json:"users" nullable:"false" doc:"The users."`
 	Spaces []DirectorySpace `json:"spaces" nullable:"false" doc:"The spaces."`
+	// Devices are asked by member-first, which looks at who joins.
+	Devices []DirectoryDevice `json:"devices,omitempty" doc:"Whose device calls from an address or number."`
 }
 
 // DirectoryUser is a person who may own spaces.
 type DirectoryUser struct {
 	JID             string `json:"jid" doc:"Identifier such as alice@acme.example."`
-	GUID            string `json:"guid,omitempty" doc:"Identifier on the call bridge."`
+	GUID            string `json:"guid,omitempty" doc:"The objectGUID in Active Directory, or the identifier of another directory; call control names people by it."`
+	UserID          string `json:"userId,omitempty" doc:"The sign-in name, with or without its domain; schedulers name people by it."`
 	Email           string `json:"email,omitempty" doc:"Address for mail."`
+	Name            string `json:"name,omitempty" doc:"Name as people write it."`
 	PersonalLicense bool   `json:"personalLicense,omitempty" doc:"Whether the user holds a personal license."`
 }
 
@@ -48,7 +52,13 @@ type DirectoryUser struct {
 type DirectorySpace struct {
 	ID    string `json:"id" doc:"GUID of the space on the call bridge."`
 	Name  string `json:"name,omitempty" doc:"Name."`
-	Owner string `json:"owner,omitempty" doc:"JID of the owner."`
+	Owner string `json:"owner,omitempty" doc:"JID or GUID of the owner."`
+}
+
+// DirectoryDevice is an endpoint that calls for a person.
+type DirectoryDevice struct {
+	Device string `json:"device" doc:"SIP address, or number as the call bridge sees it; scheme, port and parameters do not matter."`
+	Owner  string `json:"owner" doc:"JID of whose device it is."`
 }
 
 // DirectorySummary is the directory in force.
@@ -58,6 +68,7 @@ type DirectorySummary struct {
 	ImportedBy string     `json:"importedBy,omitempty" doc:"Id of the key that imported it."`
 	Users      int64      `json:"users" doc:"How many users it has."`
 	Spaces     int64      `json:"spaces" doc:"How many spaces it has."`
+	Devices    int64      `json:"devices,omitempty" doc:"How many devices it has."`
 	Personal   int64      `json:"personal" doc:"How many users hold a personal license."`
 	Unchanged  bool       `json:"unchanged,omitempty" doc:"In the answer to an import: it says what was known, so there is no new version."`
 	// UnknownOwners are taken nevertheless: such spaces take shared licenses.

@@ -109,7 +109,7 @@ func showDirectory(d api.DirectorySummary) func(io.Writer) {
 		if d.Unchanged {
 			fmt.Fprintln(w, "Nothing has changed.")
 		}
-		fields(w, "Version", d.Version, "Imported", d.ImportedAt, "Users", d.Users, "With a personal license", d.Personal, "Spaces", d.Spaces)
+		fields(w, "Version", d.Version, "Imported", d.ImportedAt, "Users", d.Users, "With a personal license", d.Personal, "Spaces", d.Spaces, "Devices", d.Devices)
 		if d.UsersGone+d.SpacesGone > 0 {
 			fmt.Fprintf(w, "Gone since the version before: %s and %s. Import the earlier file again if that was a mistake.\n",
 				counted(d.UsersGone, "user", "users"), counted(d.SpacesGone, "space", "spaces"))

@@ -1,6 +1,7 @@
 package conference
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -89,4 +90,53 @@ func TestDirectoryRefusals(t *testing.T) {
 	}
 }
 
-func second(_ file, err error) error { return err }
+func second(_ content, err error) error { return err }
+
+// TestSnapshotIsItsVersion: a version stays as it was, however often the directory changes afterwards.
+func TestSnapshotIsItsVersion(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		const form = `{"users":[{"jid":"ines@acme.example","guid":"00112233-4455-6677-8899-aabbccddeeff","userId":"ACME\\Ines","name":"Ines","personalLicense":%t}],
+			"spaces":[{"id":"S","owner":"{33221100-5544-7766-8899-AABBCCDDEEFF}"}],"devices":[{"device":"sip:dx@acme.example:5060","owner":"ines@acme.example"}]}`
+		for i := range 3 {
+			sum, err := h.engine.ImportDirectory(t.Context(), "admin", h.account, fmt.Appendf(nil, form, i == 1))
+			must(t, err)
+			if sum.Version != int64(i+1) || sum.Devices != 1 || sum.UnknownOwners != 0 {
+				t.Errorf("got %+v", sum)
+			}
+		}
+		for _, e := range []*Engine{h.engine, h.open()} {
+			for version := range int64(4) {
+				s, err := e.snapshot(t.Context(), h.account, version)
+				must(t, err)
+				u, n := s.directory.UserByID("ines")
+				owner, device := s.directory.DeviceOwner("dx@acme.example")
+				if s.directory.Version() != version || (n == 1) != (version > 0) || u.Personal != (version == 2) || device != (version > 0) || device && owner != u.JID {
+					t.Errorf("version %d: got %d %+v, %q", version, n, u, owner)
+				}
+				if again, err := e.snapshot(t.Context(), h.account, version); again != s || err != nil {
+					t.Errorf("version %d is not kept: %v", version, err)
+				}
+			}
+		}
+		empty, err := h.engine.ImportDirectory(t.Context(), "admin", h.account, []byte(`{"users":[]}`))
+		must(t, err)
+		if s, err := h.engine.snapshot(t.Context(), h.account, empty.Version); err != nil || s.directory.Size() != 0 {
+			t.Errorf("got %d entries of an empty directory, %v", s.directory.Size(), err)
+		}
+	})
+}
+
+func TestSnapshotsAreBounded(t *testing.T) {
+	t.Parallel()
+	var all snapshots
+	for i := range int64(3 * maxSnapshots) {
+		all = all.with(&snapshot{account: "a", version: i})
+	}
+	if len(all) != maxSnapshots || all.find("a", 0) != nil || all.find("b", 3*maxSnapshots-1) != nil {
+		t.Errorf("got %d", len(all))
+	}
+	oldest := all[0]
+	if all.find("a", oldest.version) != oldest || all[len(all)-1] != oldest {
+		t.Error("what was asked for is not the last one")
+	}
+}

@@ -50,13 +50,13 @@ type Engine struct {
 
 	leaders sync.WaitGroup // goroutines that commit posts
 
-	mu       sync.Mutex               // guards what follows
-	clusters map[string]*cluster      // by id, for good: there are few
-	owners   map[ownerKey]ownerAnswer // what the directory said of a space, bounded
-	keepers  map[string]*keeper       // states of agents, by account
-	changed  map[string]bool          // accounts whose use may have changed since the last look
-	wake     chan struct{}            // holds one value when a cluster has become dirty
-	used     chan struct{}            // holds one value when changed is not empty
+	mu       sync.Mutex          // guards what follows
+	clusters map[string]*cluster // by id, for good: there are few
+	kept     snapshots           // versions of directories and policies
+	keepers  map[string]*keeper  // states of agents, by account
+	changed  map[string]bool     // accounts whose use may have changed since the last look
+	wake     chan struct{}       // holds one value when a cluster has become dirty
+	used     chan struct{}       // holds one value when changed is not empty
 }
 
 // New makes an engine. It starts nothing; Receive works at once, and Run does the rest.
@@ -70,7 +70,7 @@ func New(o Options) *Engine {
 	return &Engine{
 		store: o.Store, transport: o.Transport, now: o.Now, log: o.Log, version: o.Version,
 		holder:   trust.NewID("eng", o.Now()),
-		clusters: map[string]*cluster{}, owners: map[ownerKey]ownerAnswer{}, keepers: map[string]*keeper{}, changed: map[string]bool{},
+		clusters: map[string]*cluster{}, keepers: map[string]*keeper{}, changed: map[string]bool{},
 		wake: make(chan struct{}, 1), used: make(chan struct{}, 1),
 	}
 }

@@ -303,15 +303,15 @@ func keepsNoRef(ref string) bool { return strings.HasPrefix(ref, "corr:") }
 
 // decide applies the policy to meetings, each with the directory version that it is bound to.
 func (c *cluster) decide(ctx context.Context, views []view) error {
-	directory, err := c.e.ownersOf(ctx, c.account, views)
-	if err != nil {
-		return err
-	}
 	for i := range views {
 		v := &views[i]
 		v.segments = []db.Segment{}
 		if len(v.conf.Calls) == 0 {
 			continue
+		}
+		known, err := c.e.snapshot(ctx, c.account, v.row.DirectoryVersion)
+		if err != nil {
+			return err
 		}
 		call := meeting.Call{
 			ID: v.entry.id, Type: v.conf.CallType, Space: v.conf.Space, Name: v.conf.Name, OwnerName: v.conf.OwnerName,
@@ -320,7 +320,7 @@ func (c *cluster) decide(ctx context.Context, views []view) error {
 		for j, l := range v.conf.Levels {
 			call.Levels[j] = meeting.Level(l)
 		}
-		d := meeting.Decide(meeting.OwnerFirst(), call, directory.of(c.account, v))
+		d := meeting.Decide(meeting.OwnerFirst(), call, known.directory)
 		if err := v.keep(&d); err != nil {
 			return err
 		}

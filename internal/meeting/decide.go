@@ -13,7 +13,7 @@ const pointToPointMax = 2
 // Decide applies owner-first, the only policy so far, whatever p says: ask
 // p.Check to refuse others. A decision cannot fail; what is not known makes it
 // say so and take a shared license.
-func Decide(_ Policy, c Call, d Directory) Decision {
+func Decide(_ Policy, c Call, d *Directory) Decision {
 	out := Decision{Policy: OwnerFirst(), DirectoryVersion: d.Version()}
 	small, large, why := charges(c, d)
 	out.Segments = segments(c, small, large)
@@ -39,7 +39,7 @@ type charge struct {
 
 // charges returns what the call takes with at most two participants and with
 // more, and the facts that hold for both.
-func charges(c Call, d Directory) (small, large charge, why []Fact) {
+func charges(c Call, d *Directory) (small, large charge, why []Fact) {
 	switch {
 	case c.Type == TypeGateway:
 		why = []Fact{{Code: GatewayCall}}
@@ -70,7 +70,7 @@ func charges(c Call, d Directory) (small, large charge, why []Fact) {
 
 // owner returns the JID of the owner who pays with a personal license, or
 // nothing and the facts that say why nobody does.
-func owner(c Call, d Directory) (string, []Fact) {
+func owner(c Call, d *Directory) (string, []Fact) {
 	id := strings.ToLower(c.Space)
 	args := map[string]string{"space": id, "name": c.Name}
 	space, ok := d.Space(id)

@@ -12,27 +12,22 @@ import (
 	"pgregory.net/rapid"
 )
 
-// estate is a directory of a few users and spaces.
+// estate is the content of a directory.
 type estate struct {
-	users  map[string]User
-	spaces map[string]Space
+	users  []User
+	spaces []Space
 }
 
-func (e estate) Space(id string) (Space, bool) { s, ok := e.spaces[id]; return s, ok }
-func (e estate) User(jid string) (User, bool)  { u, ok := e.users[jid]; return u, ok }
-func (e estate) Version() int64                { return 7 }
+func (e estate) directory() *Directory { return NewDirectory(7, e.users, e.spaces, nil) }
 
 func quay() estate {
 	return estate{
-		users: map[string]User{
-			"ines@quay.example": {JID: "ines@quay.example", Personal: true},
-			"noor@quay.example": {JID: "noor@quay.example"},
-		},
-		spaces: map[string]Space{
-			"space-of-ines":   {ID: "space-of-ines", Name: "harbor", Owner: "Ines@Quay.example"},
-			"space-of-noor":   {ID: "space-of-noor", Name: "dock", Owner: "noor@quay.example"},
-			"space-of-nobody": {ID: "space-of-nobody", Name: "crane"},
-			"space-of-gone":   {ID: "space-of-gone", Owner: "gone@quay.example"},
+		users: []User{{JID: "ines@quay.example", Personal: true}, {JID: "noor@quay.example"}},
+		spaces: []Space{
+			{ID: "space-of-ines", Name: "harbor", Owner: "Ines@Quay.example"},
+			{ID: "space-of-noor", Name: "dock", Owner: "noor@quay.example"},
+			{ID: "space-of-nobody", Name: "crane"},
+			{ID: "space-of-gone", Owner: "gone@quay.example"},
 		},
 	}
 }
@@ -115,7 +110,7 @@ func TestDecideOwnerFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := Decide(OwnerFirst(), tc.call, quay())
+			got := Decide(OwnerFirst(), tc.call, quay().directory())
 			if !slices.Equal(lines(got), tc.segments) || !slices.Equal(codes(got.Why), tc.why) {
 				t.Errorf("got  %q because %q\nwant %q because %q", lines(got), codes(got.Why), tc.segments, tc.why)
 			}
@@ -128,7 +123,7 @@ func TestDecideOwnerFirst(t *testing.T) {
 
 func TestSegmentsSayWhy(t *testing.T) {
 	t.Parallel()
-	got := Decide(OwnerFirst(), call(TypeAdHoc, "", 0, 2, 30, 3), quay())
+	got := Decide(OwnerFirst(), call(TypeAdHoc, "", 0, 2, 30, 3), quay().directory())
 	for i, want := range [][]string{{NoSpace, PointToPoint}, {NoSpace, MoreThanTwo, TakesShared}} {
 		if !slices.Equal(codes(got.Segments[i].Why), want) {
 			t.Errorf("segment %d: got %q, want %q", i, codes(got.Segments[i].Why), want)
@@ -141,12 +136,12 @@ func TestSegmentsSayWhy(t *testing.T) {
 func TestRule34LaterDirectory(t *testing.T) {
 	t.Parallel()
 	first, later := quay(), quay()
-	later.users["ines@quay.example"] = User{JID: "ines@quay.example"}
+	later.users[0].Personal = false
 	c := call(TypeSpace, "space-of-ines", 0, 3)
-	if a, b := Decide(OwnerFirst(), c, first), Decide(OwnerFirst(), c, first); !reflect.DeepEqual(a, b) || a.Segments[0].License != Personal {
+	if a, b := Decide(OwnerFirst(), c, first.directory()), Decide(OwnerFirst(), c, first.directory()); !reflect.DeepEqual(a, b) || a.Segments[0].License != Personal {
 		t.Errorf("got %+v and %+v", a, b)
 	}
-	if got := Decide(OwnerFirst(), c, later); got.Segments[0].License != Shared {
+	if got := Decide(OwnerFirst(), c, later.directory()); got.Segments[0].License != Shared {
 		t.Errorf("got %+v, want a shared license", got)
 	}
 }
@@ -166,7 +161,7 @@ func TestFactsReadAsAnswers(t *testing.T) {
 			"It makes no difference whether ines@quay.example takes part: the owner's license counts, present or not."}},
 	} {
 		var got []string
-		for _, f := range Decide(OwnerFirst(), tc.call, quay()).Segments[0].Why {
+		for _, f := range Decide(OwnerFirst(), tc.call, quay().directory()).Segments[0].Why {
 			got = append(got, f.Text())
 		}
 		if !slices.Equal(got, tc.want) {
@@ -213,7 +208,7 @@ func TestSegmentsAreAPartition(t *testing.T) {
 		if rapid.Bool().Draw(t, "ended") {
 			c.End = second(rapid.IntRange(0, at+5).Draw(t, "end"))
 		}
-		got := Decide(OwnerFirst(), c, quay()).Segments
+		got := Decide(OwnerFirst(), c, quay().directory()).Segments
 		for i, s := range got {
 			if open := s.To.IsZero(); open && (i+1 < len(got) || !c.End.IsZero()) || !open && !s.To.After(s.From) || len(s.Why) == 0 {
 				t.Errorf("segment %d of %+v is wrong", i, got)
@@ -244,7 +239,7 @@ func TestSegmentsAreAPartition(t *testing.T) {
 }
 
 func BenchmarkDecide(b *testing.B) {
-	directory := quay()
+	directory := quay().directory()
 	for name, c := range map[string]Call{
 		"owner":  call(TypeSpace, "space-of-ines", 0, 1, 5, 2, 9, 3, 20, 2, 30, 1, 40, 0),
 		"shared": call(TypeSpace, "space-of-noor", 0, 1, 5, 2, 9, 3, 20, 2, 30, 1, 40, 0),

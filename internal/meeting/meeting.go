@@ -48,32 +48,6 @@ type Call struct {
 	Levels    []Level   // ascending in time
 }
 
-// User is a person of the directory.
-type User struct {
-	JID      string
-	GUID     string
-	Email    string
-	Personal bool // holds a personal license
-}
-
-// Space is a permanent space of the directory.
-type Space struct {
-	ID    string
-	Name  string
-	Owner string // JID, empty without an owner
-}
-
-// Directory is one version of the users and spaces of a cluster. Decide asks in
-// lower case, and compares nothing else.
-type Directory interface {
-	// Space returns the space with that identifier.
-	Space(id string) (Space, bool)
-	// User returns the user with that JID.
-	User(jid string) (User, bool)
-	// Version tells this directory from others of the cluster.
-	Version() int64
-}
-
 // License is a kind of license that meetings take.
 type License string
 

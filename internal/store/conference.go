@@ -113,9 +113,9 @@ const hoursHead = "INSERT INTO usage_hour (account_id, tag, hour_at, peak, peak_
 func (tx *Tx) InsertDirectoryUsers(ctx context.Context, users []db.DirectoryUser) error {
 	rows := make([][]any, len(users))
 	for i, u := range users {
-		rows[i] = []any{u.AccountID, u.Jid, u.FromVersion, u.ToVersion, u.Guid, u.Email, u.Personal}
+		rows[i] = []any{u.AccountID, u.Jid, u.FromVersion, u.ToVersion, u.Guid, u.Email, u.Personal, u.UserID, u.Name}
 	}
-	return tx.insertSome(ctx, "INSERT INTO directory_user (account_id, jid, from_version, to_version, guid, email, personal)", "", 7, rows)
+	return tx.insertSome(ctx, "INSERT INTO directory_user (account_id, jid, from_version, to_version, guid, email, personal, user_id, name)", "", 9, rows)
 }
 
 // InsertDirectorySpaces adds spaces to a version of the directory.
@@ -125,6 +125,15 @@ func (tx *Tx) InsertDirectorySpaces(ctx context.Context, spaces []db.DirectorySp
 		rows[i] = []any{s.AccountID, s.SpaceID, s.FromVersion, s.ToVersion, s.Name, s.Owner}
 	}
 	return tx.insertSome(ctx, "INSERT INTO directory_space (account_id, space_id, from_version, to_version, name, owner)", "", 6, rows)
+}
+
+// InsertDirectoryDevices adds devices to a version of the directory.
+func (tx *Tx) InsertDirectoryDevices(ctx context.Context, devices []db.DirectoryDevice) error {
+	rows := make([][]any, len(devices))
+	for i, d := range devices {
+		rows[i] = []any{d.AccountID, d.Device, d.FromVersion, d.ToVersion, d.Owner}
+	}
+	return tx.insertSome(ctx, "INSERT INTO directory_device (account_id, device, from_version, to_version, owner)", "", 5, rows)
 }
 
 // MeetingsByRefs returns the ids of the meetings that refs belong to, in no order, an id perhaps more than once.

@@ -201,7 +201,7 @@ func (s *server) showDirectory(ctx context.Context, in *AccountPath) (*reply[api
 
 func directoryOf(d conference.DirectorySummary) api.DirectorySummary {
 	return api.DirectorySummary{
-		Version: d.Version, ImportedAt: optional(d.ImportedAt), ImportedBy: d.ImportedBy, Users: d.Users, Spaces: d.Spaces, Personal: d.Personal,
+		Version: d.Version, ImportedAt: optional(d.ImportedAt), ImportedBy: d.ImportedBy, Users: d.Users, Spaces: d.Spaces, Devices: d.Devices, Personal: d.Personal,
 		Unchanged: d.Unchanged, UnknownOwners: d.UnknownOwners, UsersGone: d.UsersGone, SpacesGone: d.SpacesGone,
 	}
 }

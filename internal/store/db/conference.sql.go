@@ -344,6 +344,91 @@ func (q *Queries) DeleteSegment(ctx context.Context, arg DeleteSegmentParams) er
 	return err
 }
 
+const devicesAt = `-- name: DevicesAt :many
+SELECT device, owner FROM directory_device
+WHERE account_id = $1 AND from_version <= $2 AND (to_version = 0 OR to_version > $2)
+  AND device > $3 ORDER BY device LIMIT $4
+`
+
+type DevicesAtParams struct {
+	AccountID string
+	Version   int64
+	After     string
+	Page      int32
+}
+
+type DevicesAtRow struct {
+	Device string
+	Owner  string
+}
+
+func (q *Queries) DevicesAt(ctx context.Context, arg DevicesAtParams) ([]DevicesAtRow, error) {
+	rows, err := q.db.QueryContext(ctx, devicesAt,
+		arg.AccountID,
+		arg.Version,
+		arg.After,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DevicesAtRow{}
+	for rows.Next() {
+		var i DevicesAtRow
+		if err := rows.Scan(&i.Device, &i.Owner); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const directoryDevices = `-- name: DirectoryDevices :many
+SELECT device, owner FROM directory_device
+WHERE account_id = $1 AND to_version = 0 AND device > $2 ORDER BY device LIMIT $3
+`
+
+type DirectoryDevicesParams struct {
+	AccountID string
+	After     string
+	Page      int32
+}
+
+type DirectoryDevicesRow struct {
+	Device string
+	Owner  string
+}
+
+func (q *Queries) DirectoryDevices(ctx context.Context, arg DirectoryDevicesParams) ([]DirectoryDevicesRow, error) {
+	rows, err := q.db.QueryContext(ctx, directoryDevices, arg.AccountID, arg.After, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DirectoryDevicesRow{}
+	for rows.Next() {
+		var i DirectoryDevicesRow
+		if err := rows.Scan(&i.Device, &i.Owner); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const directoryInForce = `-- name: DirectoryInForce :one
 SELECT directory_version FROM conference WHERE account_id = $1
 `
@@ -396,7 +481,7 @@ func (q *Queries) DirectorySpaces(ctx context.Context, arg DirectorySpacesParams
 }
 
 const directoryUsers = `-- name: DirectoryUsers :many
-SELECT jid, guid, email, personal FROM directory_user
+SELECT jid, guid, email, personal, user_id, name FROM directory_user
 WHERE account_id = $1 AND to_version = 0 AND jid > $2 ORDER BY jid LIMIT $3
 `
 
@@ -411,6 +496,8 @@ type DirectoryUsersRow struct {
 	Guid     string
 	Email    string
 	Personal bool
+	UserID   string
+	Name     string
 }
 
 func (q *Queries) DirectoryUsers(ctx context.Context, arg DirectoryUsersParams) ([]DirectoryUsersRow, error) {
@@ -427,6 +514,8 @@ func (q *Queries) DirectoryUsers(ctx context.Context, arg DirectoryUsersParams) 
 			&i.Guid,
 			&i.Email,
 			&i.Personal,
+			&i.UserID,
+			&i.Name,
 		); err != nil {
 			return nil, err
 		}
@@ -442,7 +531,7 @@ func (q *Queries) DirectoryUsers(ctx context.Context, arg DirectoryUsersParams) 
 }
 
 const directoryVersion = `-- name: DirectoryVersion :one
-SELECT account_id, version, imported_at, imported_by, users, spaces, personal FROM directory_version WHERE account_id = $1 AND version = $2
+SELECT account_id, version, imported_at, imported_by, users, spaces, personal, devices FROM directory_version WHERE account_id = $1 AND version = $2
 `
 
 type DirectoryVersionParams struct {
@@ -461,6 +550,7 @@ func (q *Queries) DirectoryVersion(ctx context.Context, arg DirectoryVersionPara
 		&i.Users,
 		&i.Spaces,
 		&i.Personal,
+		&i.Devices,
 	)
 	return i, err
 }
@@ -477,6 +567,21 @@ type DropRefusedParams struct {
 
 func (q *Queries) DropRefused(ctx context.Context, arg DropRefusedParams) error {
 	_, err := q.db.ExecContext(ctx, dropRefused, arg.AccountID, arg.ClusterID, arg.Digest)
+	return err
+}
+
+const endDirectoryDevice = `-- name: EndDirectoryDevice :exec
+UPDATE directory_device SET to_version = $1 WHERE account_id = $2 AND device = $3 AND to_version = 0
+`
+
+type EndDirectoryDeviceParams struct {
+	Version   int64
+	AccountID string
+	Device    string
+}
+
+func (q *Queries) EndDirectoryDevice(ctx context.Context, arg EndDirectoryDeviceParams) error {
+	_, err := q.db.ExecContext(ctx, endDirectoryDevice, arg.Version, arg.AccountID, arg.Device)
 	return err
 }
 
@@ -507,6 +612,22 @@ type EndDirectoryUserParams struct {
 
 func (q *Queries) EndDirectoryUser(ctx context.Context, arg EndDirectoryUserParams) error {
 	_, err := q.db.ExecContext(ctx, endDirectoryUser, arg.Version, arg.AccountID, arg.Jid)
+	return err
+}
+
+const endPolicy = `-- name: EndPolicy :exec
+UPDATE policy_version SET to_version = $1
+WHERE account_id = $2 AND cluster_id = $3 AND to_version = 0
+`
+
+type EndPolicyParams struct {
+	Version   int64
+	AccountID string
+	ClusterID string
+}
+
+func (q *Queries) EndPolicy(ctx context.Context, arg EndPolicyParams) error {
+	_, err := q.db.ExecContext(ctx, endPolicy, arg.Version, arg.AccountID, arg.ClusterID)
 	return err
 }
 
@@ -576,7 +697,7 @@ func (q *Queries) InsertConflict(ctx context.Context, arg InsertConflictParams) 
 }
 
 const insertDirectoryVersion = `-- name: InsertDirectoryVersion :exec
-INSERT INTO directory_version (account_id, version, imported_at, imported_by, users, spaces, personal) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO directory_version (account_id, version, imported_at, imported_by, users, spaces, personal, devices) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 `
 
 type InsertDirectoryVersionParams struct {
@@ -587,6 +708,7 @@ type InsertDirectoryVersionParams struct {
 	Users      int64
 	Spaces     int64
 	Personal   int64
+	Devices    int64
 }
 
 func (q *Queries) InsertDirectoryVersion(ctx context.Context, arg InsertDirectoryVersionParams) error {
@@ -598,6 +720,32 @@ func (q *Queries) InsertDirectoryVersion(ctx context.Context, arg InsertDirector
 		arg.Users,
 		arg.Spaces,
 		arg.Personal,
+		arg.Devices,
+	)
+	return err
+}
+
+const insertPolicy = `-- name: InsertPolicy :exec
+INSERT INTO policy_version (account_id, cluster_id, from_version, to_version, policy, set_at, set_by) VALUES ($1, $2, $3, 0, $4, $5, $6)
+`
+
+type InsertPolicyParams struct {
+	AccountID   string
+	ClusterID   string
+	FromVersion int64
+	Policy      string
+	SetAt       int64
+	SetBy       string
+}
+
+func (q *Queries) InsertPolicy(ctx context.Context, arg InsertPolicyParams) error {
+	_, err := q.db.ExecContext(ctx, insertPolicy,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.FromVersion,
+		arg.Policy,
+		arg.SetAt,
+		arg.SetBy,
 	)
 	return err
 }
@@ -906,6 +1054,73 @@ func (q *Queries) MeetingsPage(ctx context.Context, arg MeetingsPageParams) ([]M
 		return nil, err
 	}
 	return items, nil
+}
+
+const policiesAt = `-- name: PoliciesAt :many
+SELECT cluster_id, policy FROM policy_version
+WHERE account_id = $1 AND from_version <= $2 AND (to_version = 0 OR to_version > $2)
+ORDER BY cluster_id
+`
+
+type PoliciesAtParams struct {
+	AccountID string
+	Version   int64
+}
+
+type PoliciesAtRow struct {
+	ClusterID string
+	Policy    string
+}
+
+func (q *Queries) PoliciesAt(ctx context.Context, arg PoliciesAtParams) ([]PoliciesAtRow, error) {
+	rows, err := q.db.QueryContext(ctx, policiesAt, arg.AccountID, arg.Version)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []PoliciesAtRow{}
+	for rows.Next() {
+		var i PoliciesAtRow
+		if err := rows.Scan(&i.ClusterID, &i.Policy); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const policyInForce = `-- name: PolicyInForce :one
+SELECT from_version, policy, set_at, set_by FROM policy_version WHERE account_id = $1 AND cluster_id = $2 AND to_version = 0
+`
+
+type PolicyInForceParams struct {
+	AccountID string
+	ClusterID string
+}
+
+type PolicyInForceRow struct {
+	FromVersion int64
+	Policy      string
+	SetAt       int64
+	SetBy       string
+}
+
+func (q *Queries) PolicyInForce(ctx context.Context, arg PolicyInForceParams) (PolicyInForceRow, error) {
+	row := q.db.QueryRowContext(ctx, policyInForce, arg.AccountID, arg.ClusterID)
+	var i PolicyInForceRow
+	err := row.Scan(
+		&i.FromVersion,
+		&i.Policy,
+		&i.SetAt,
+		&i.SetBy,
+	)
+	return i, err
 }
 
 const post = `-- name: Post :one
@@ -1442,29 +1657,51 @@ func (q *Queries) ShortSegments(ctx context.Context, arg ShortSegmentsParams) ([
 	return items, nil
 }
 
-const spaceAt = `-- name: SpaceAt :one
+const spacesAt = `-- name: SpacesAt :many
 SELECT space_id, name, owner FROM directory_space
-WHERE account_id = $1 AND space_id = $2 AND from_version <= $3
-  AND (to_version = 0 OR to_version > $3)
+WHERE account_id = $1 AND from_version <= $2 AND (to_version = 0 OR to_version > $2)
+  AND space_id > $3 ORDER BY space_id LIMIT $4
 `
 
-type SpaceAtParams struct {
+type SpacesAtParams struct {
 	AccountID string
-	SpaceID   string
 	Version   int64
+	After     string
+	Page      int32
 }
 
-type SpaceAtRow struct {
+type SpacesAtRow struct {
 	SpaceID string
 	Name    string
 	Owner   string
 }
 
-func (q *Queries) SpaceAt(ctx context.Context, arg SpaceAtParams) (SpaceAtRow, error) {
-	row := q.db.QueryRowContext(ctx, spaceAt, arg.AccountID, arg.SpaceID, arg.Version)
-	var i SpaceAtRow
-	err := row.Scan(&i.SpaceID, &i.Name, &i.Owner)
-	return i, err
+func (q *Queries) SpacesAt(ctx context.Context, arg SpacesAtParams) ([]SpacesAtRow, error) {
+	rows, err := q.db.QueryContext(ctx, spacesAt,
+		arg.AccountID,
+		arg.Version,
+		arg.After,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SpacesAtRow{}
+	for rows.Next() {
+		var i SpacesAtRow
+		if err := rows.Scan(&i.SpaceID, &i.Name, &i.Owner); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const staleHours = `-- name: StaleHours :many
@@ -1702,33 +1939,59 @@ func (q *Queries) UsageHours(ctx context.Context, arg UsageHoursParams) ([]Usage
 	return items, nil
 }
 
-const userAt = `-- name: UserAt :one
-SELECT jid, guid, email, personal FROM directory_user
-WHERE account_id = $1 AND jid = $2 AND from_version <= $3
-  AND (to_version = 0 OR to_version > $3)
+const usersAt = `-- name: UsersAt :many
+SELECT jid, guid, email, personal, user_id, name FROM directory_user
+WHERE account_id = $1 AND from_version <= $2 AND (to_version = 0 OR to_version > $2)
+  AND jid > $3 ORDER BY jid LIMIT $4
 `
 
-type UserAtParams struct {
+type UsersAtParams struct {
 	AccountID string
-	Jid       string
 	Version   int64
+	After     string
+	Page      int32
 }
 
-type UserAtRow struct {
+type UsersAtRow struct {
 	Jid      string
 	Guid     string
 	Email    string
 	Personal bool
+	UserID   string
+	Name     string
 }
 
-func (q *Queries) UserAt(ctx context.Context, arg UserAtParams) (UserAtRow, error) {
-	row := q.db.QueryRowContext(ctx, userAt, arg.AccountID, arg.Jid, arg.Version)
-	var i UserAtRow
-	err := row.Scan(
-		&i.Jid,
-		&i.Guid,
-		&i.Email,
-		&i.Personal,
+func (q *Queries) UsersAt(ctx context.Context, arg UsersAtParams) ([]UsersAtRow, error) {
+	rows, err := q.db.QueryContext(ctx, usersAt,
+		arg.AccountID,
+		arg.Version,
+		arg.After,
+		arg.Page,
 	)
-	return i, err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UsersAtRow{}
+	for rows.Next() {
+		var i UsersAtRow
+		if err := rows.Scan(
+			&i.Jid,
+			&i.Guid,
+			&i.Email,
+			&i.Personal,
+			&i.UserID,
+			&i.Name,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

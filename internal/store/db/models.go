@@ -123,6 +123,14 @@ type Demand struct {
 	Quantity  int64
 }
 
+type DirectoryDevice struct {
+	AccountID   string
+	Device      string
+	FromVersion int64
+	ToVersion   int64
+	Owner       string
+}
+
 type DirectorySpace struct {
 	AccountID   string
 	SpaceID     string
@@ -140,6 +148,8 @@ type DirectoryUser struct {
 	Guid        string
 	Email       string
 	Personal    bool
+	UserID      string
+	Name        string
 }
 
 type DirectoryVersion struct {
@@ -150,6 +160,7 @@ type DirectoryVersion struct {
 	Users      int64
 	Spaces     int64
 	Personal   int64
+	Devices    int64
 }
 
 type Event struct {
@@ -289,6 +300,16 @@ type Movement struct {
 	Kind       string
 	Actor      string
 	EventSeq   int64
+}
+
+type PolicyVersion struct {
+	AccountID   string
+	ClusterID   string
+	FromVersion int64
+	ToVersion   int64
+	Policy      string
+	SetAt       int64
+	SetBy       string
 }
 
 type Posting struct {

@@ -186,18 +186,22 @@ ORDER BY hour_at, tag LIMIT sqlc.arg(page);
 UPDATE usage_hour SET reported = TRUE WHERE account_id = $1 AND tag = $2 AND hour_at = $3;
 
 -- name: InsertDirectoryVersion :exec
-INSERT INTO directory_version (account_id, version, imported_at, imported_by, users, spaces, personal) VALUES ($1, $2, $3, $4, $5, $6, $7);
+INSERT INTO directory_version (account_id, version, imported_at, imported_by, users, spaces, personal, devices) VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: DirectoryVersion :one
-SELECT account_id, version, imported_at, imported_by, users, spaces, personal FROM directory_version WHERE account_id = $1 AND version = $2;
+SELECT account_id, version, imported_at, imported_by, users, spaces, personal, devices FROM directory_version WHERE account_id = $1 AND version = $2;
 
 -- name: DirectoryUsers :many
-SELECT jid, guid, email, personal FROM directory_user
+SELECT jid, guid, email, personal, user_id, name FROM directory_user
 WHERE account_id = sqlc.arg(account_id) AND to_version = 0 AND jid > sqlc.arg(after) ORDER BY jid LIMIT sqlc.arg(page);
 
 -- name: DirectorySpaces :many
 SELECT space_id, name, owner FROM directory_space
 WHERE account_id = sqlc.arg(account_id) AND to_version = 0 AND space_id > sqlc.arg(after) ORDER BY space_id LIMIT sqlc.arg(page);
+
+-- name: DirectoryDevices :many
+SELECT device, owner FROM directory_device
+WHERE account_id = sqlc.arg(account_id) AND to_version = 0 AND device > sqlc.arg(after) ORDER BY device LIMIT sqlc.arg(page);
 
 -- name: EndDirectoryUser :exec
 UPDATE directory_user SET to_version = sqlc.arg(version) WHERE account_id = sqlc.arg(account_id) AND jid = sqlc.arg(jid) AND to_version = 0;
@@ -205,12 +209,35 @@ UPDATE directory_user SET to_version = sqlc.arg(version) WHERE account_id = sqlc
 -- name: EndDirectorySpace :exec
 UPDATE directory_space SET to_version = sqlc.arg(version) WHERE account_id = sqlc.arg(account_id) AND space_id = sqlc.arg(space_id) AND to_version = 0;
 
--- name: SpaceAt :one
-SELECT space_id, name, owner FROM directory_space
-WHERE account_id = sqlc.arg(account_id) AND space_id = sqlc.arg(space_id) AND from_version <= sqlc.arg(version)
-  AND (to_version = 0 OR to_version > sqlc.arg(version));
+-- name: EndDirectoryDevice :exec
+UPDATE directory_device SET to_version = sqlc.arg(version) WHERE account_id = sqlc.arg(account_id) AND device = sqlc.arg(device) AND to_version = 0;
 
--- name: UserAt :one
-SELECT jid, guid, email, personal FROM directory_user
-WHERE account_id = sqlc.arg(account_id) AND jid = sqlc.arg(jid) AND from_version <= sqlc.arg(version)
-  AND (to_version = 0 OR to_version > sqlc.arg(version));
+-- name: UsersAt :many
+SELECT jid, guid, email, personal, user_id, name FROM directory_user
+WHERE account_id = sqlc.arg(account_id) AND from_version <= sqlc.arg(version) AND (to_version = 0 OR to_version > sqlc.arg(version))
+  AND jid > sqlc.arg(after) ORDER BY jid LIMIT sqlc.arg(page);
+
+-- name: SpacesAt :many
+SELECT space_id, name, owner FROM directory_space
+WHERE account_id = sqlc.arg(account_id) AND from_version <= sqlc.arg(version) AND (to_version = 0 OR to_version > sqlc.arg(version))
+  AND space_id > sqlc.arg(after) ORDER BY space_id LIMIT sqlc.arg(page);
+
+-- name: DevicesAt :many
+SELECT device, owner FROM directory_device
+WHERE account_id = sqlc.arg(account_id) AND from_version <= sqlc.arg(version) AND (to_version = 0 OR to_version > sqlc.arg(version))
+  AND device > sqlc.arg(after) ORDER BY device LIMIT sqlc.arg(page);
+
+-- name: PoliciesAt :many
+SELECT cluster_id, policy FROM policy_version
+WHERE account_id = sqlc.arg(account_id) AND from_version <= sqlc.arg(version) AND (to_version = 0 OR to_version > sqlc.arg(version))
+ORDER BY cluster_id;
+
+-- name: PolicyInForce :one
+SELECT from_version, policy, set_at, set_by FROM policy_version WHERE account_id = $1 AND cluster_id = $2 AND to_version = 0;
+
+-- name: EndPolicy :exec
+UPDATE policy_version SET to_version = sqlc.arg(version)
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND to_version = 0;
+
+-- name: InsertPolicy :exec
+INSERT INTO policy_version (account_id, cluster_id, from_version, to_version, policy, set_at, set_by) VALUES ($1, $2, $3, 0, $4, $5, $6);
