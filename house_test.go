@@ -46,14 +46,15 @@ var rooms = []room{
 	{"internal/trust", 0, ""},
 	{"api", 0, ""},
 	{"internal/access", 1, "license"},
+	{"internal/callbridge", 1, "license"},
 	{"internal/wire", 1, "license trust"},
 	{"internal/directory", 1, "license meeting"},
 	{"agent", 2, "license trust wire"},
 	{"internal/store", 2, "license meeting access cdr trust"},
 	{"internal/authority", 3, "license access trust wire store"},
 	{"internal/satellite", 3, "license trust wire store authority"},
-	{"internal/conference", 3, "license meeting cdr directory trust store agent"},
-	{"internal/web", 4, "api wire trust cdr license meeting access authority satellite conference"},
+	{"internal/conference", 3, "license meeting cdr directory callbridge trust store agent"},
+	{"internal/web", 4, "api wire trust cdr callbridge license meeting access authority satellite conference"},
 	{"internal/console", 4, "license meeting access authority satellite conference"},
 	{"cmd/tally", 5, "*"},
 	{"cmd/tally-agent", 5, "agent license trust wire"},
@@ -207,6 +208,12 @@ func checkFloors(s source) (breaches []string) {
 		if dir == storetest && from.name() != "store" {
 			if !s.isTest() || from.floor < 3 {
 				breaches = append(breaches, s.breach(spec, "%s is for tests from floor 3 upward", storetest))
+			}
+			return
+		}
+		if strings.HasPrefix(dir, "test/") {
+			if !s.isTest() {
+				breaches = append(breaches, s.breach(spec, "%s is for tests", dir))
 			}
 			return
 		}
