@@ -3,61 +3,20 @@ package store
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/tallystick/tallystick/internal/store/db"
 )
 
-// The hot lanes write many rows at once. Their statements stand here by hand, in the same dialect as the generated ones. Row
-// numbers are split into powers of two, so that few texts are prepared, however many requests a batch has.
-const maxRows = 128
-
-// insertRows runs head VALUES (…),(…) tail for all rows, each of width values.
-func (tx *Tx) insertRows(ctx context.Context, head, tail string, width int, rows [][]any) error {
-	for len(rows) > 0 {
-		n := maxRows
-		for n > len(rows) {
-			n /= 2
-		}
-		args := make([]any, 0, n*width)
-		for _, r := range rows[:n] {
-			args = append(args, r...)
-		}
-		if _, err := tx.conn.ExecContext(ctx, valuesText(head, tail, width, n), args...); err != nil {
-			return fmt.Errorf("write %d rows: %w", n, err)
-		}
-		rows = rows[n:]
-	}
-	return nil
-}
-
-func valuesText(head, tail string, width, n int) string {
-	var b strings.Builder
-	b.Grow(len(head) + len(tail) + n*width*6)
-	b.WriteString(head)
-	b.WriteString(" VALUES ")
-	for i := range n {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteByte('(')
-		placeholders(&b, i*width+1, width)
-		b.WriteByte(')')
-	}
-	b.WriteString(tail)
-	return b.String()
-}
-
-func placeholders(b *strings.Builder, from, n int) {
-	for i := range n {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteByte('$')
-		b.WriteString(strconv.Itoa(from + i))
-	}
-}
+var (
+	putExchanges = &insertion{`INSERT INTO exchange (account_id, instance_id, number, digest, kind, answer, answered_at, next_at, deadline_at)`,
+		` ON CONFLICT (account_id, instance_id) DO UPDATE SET number = excluded.number, digest = excluded.digest, kind = excluded.kind,
+  answer = excluded.answer, answered_at = excluded.answered_at, next_at = excluded.next_at, deadline_at = excluded.deadline_at`}
+	putUsage = &insertion{`INSERT INTO instance_usage (account_id, instance_id, tag, va_id, quantity, since_at)`,
+		` ON CONFLICT (account_id, instance_id, tag) DO UPDATE SET va_id = excluded.va_id, quantity = excluded.quantity, since_at = excluded.since_at`}
+	putDemands = &insertion{`INSERT INTO demand (account_id, va_id, tag, quantity)`,
+		` ON CONFLICT (account_id, va_id, tag) DO UPDATE SET quantity = excluded.quantity`}
+)
 
 // queryIn runs head ($2,$3,…) tail with account as $1, for at most maxRows ids at a time, and scans each row.
 func (tx *Tx) queryIn(ctx context.Context, head, tail, account string, ids []string, scan func(scan func(...any) error) error) error {
@@ -147,31 +106,21 @@ WHERE account_id = $1 AND instance_id IN `, "", account, ids, func(scan func(...
 
 // PutExchanges stores the last exchange of each instance; an instance may stand in rows once.
 func (tx *Tx) PutExchanges(ctx context.Context, rows []db.Exchange) error {
-	values := make([][]any, len(rows))
-	for i, r := range rows {
-		values[i] = []any{r.AccountID, r.InstanceID, r.Number, r.Digest, r.Kind, r.Answer, r.AnsweredAt, r.NextAt, r.DeadlineAt}
-	}
-	return tx.insertRows(ctx, `INSERT INTO exchange (account_id, instance_id, number, digest, kind, answer, answered_at, next_at, deadline_at)`,
-		` ON CONFLICT (account_id, instance_id) DO UPDATE SET number = excluded.number, digest = excluded.digest, kind = excluded.kind,
-  answer = excluded.answer, answered_at = excluded.answered_at, next_at = excluded.next_at, deadline_at = excluded.deadline_at`, 9, values)
+	return insertRows(ctx, tx, putExchanges, rows, func(v []any, r *db.Exchange) []any {
+		return append(v, r.AccountID, r.InstanceID, r.Number, r.Digest, r.Kind, r.Answer, r.AnsweredAt, r.NextAt, r.DeadlineAt)
+	})
 }
 
 // PutUsage stores what instances use; an instance's tag may stand in rows once.
 func (tx *Tx) PutUsage(ctx context.Context, rows []db.InstanceUsage) error {
-	values := make([][]any, len(rows))
-	for i, r := range rows {
-		values[i] = []any{r.AccountID, r.InstanceID, r.Tag, r.VaID, r.Quantity, r.SinceAt}
-	}
-	return tx.insertRows(ctx, `INSERT INTO instance_usage (account_id, instance_id, tag, va_id, quantity, since_at)`,
-		` ON CONFLICT (account_id, instance_id, tag) DO UPDATE SET va_id = excluded.va_id, quantity = excluded.quantity, since_at = excluded.since_at`, 6, values)
+	return insertRows(ctx, tx, putUsage, rows, func(v []any, r *db.InstanceUsage) []any {
+		return append(v, r.AccountID, r.InstanceID, r.Tag, r.VaID, r.Quantity, r.SinceAt)
+	})
 }
 
 // PutDemands stores the demand of pools; a pool may stand in rows once. The caller holds the account's lock.
 func (tx *Tx) PutDemands(ctx context.Context, rows []db.Demand) error {
-	values := make([][]any, len(rows))
-	for i, r := range rows {
-		values[i] = []any{r.AccountID, r.VaID, r.Tag, r.Quantity}
-	}
-	return tx.insertRows(ctx, `INSERT INTO demand (account_id, va_id, tag, quantity)`,
-		` ON CONFLICT (account_id, va_id, tag) DO UPDATE SET quantity = excluded.quantity`, 4, values)
+	return insertRows(ctx, tx, putDemands, rows, func(v []any, r *db.Demand) []any {
+		return append(v, r.AccountID, r.VaID, r.Tag, r.Quantity)
+	})
 }

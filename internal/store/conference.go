@@ -10,130 +10,101 @@ import (
 
 // The statements of the call-record lane and of the projection of meetings, which write many rows at once.
 
-// maxValues is how many values one of these statements has at most: SQLite's driver finds the place of each numbered
-// parameter by a search through those before, so that very long statements cost more than several short ones.
-const maxValues = 192
+var (
+	insertPosts = &insertion{"INSERT INTO cdr_post (account_id, cluster_id, seq, received_at, session, callbridge, directory_version, ignored, body)", ""}
+	putRanges   = &insertion{"INSERT INTO cdr_range (account_id, cluster_id, session, low, first_seq, high, posts)", ""}
+	putMeetings = &insertion{"INSERT INTO meeting (account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, " +
+		"ended_at, duration_s, participants_max, policy, directory_version, incomplete, lost, estimated, facts, segments, records)",
+		" ON CONFLICT (account_id, meeting_id) DO UPDATE SET name = excluded.name, space = excluded.space, call_type = excluded.call_type, " +
+			"bridges = excluded.bridges, started_at = excluded.started_at, ended_at = excluded.ended_at, duration_s = excluded.duration_s, " +
+			"participants_max = excluded.participants_max, policy = excluded.policy, directory_version = excluded.directory_version, " +
+			"incomplete = excluded.incomplete, lost = excluded.lost, estimated = excluded.estimated, facts = excluded.facts, " +
+			"segments = excluded.segments, records = excluded.records"}
+	putSegments = &insertion{"INSERT INTO segment (account_id, lasting, to_at, from_at, tag, sixths, meeting_id, cluster_id, user_jid, class)",
+		" ON CONFLICT (account_id, lasting, to_at, from_at, tag, sixths, meeting_id) DO NOTHING"}
+	putRefs = &insertion{"INSERT INTO meeting_ref (account_id, cluster_id, ref, meeting_id)",
+		" ON CONFLICT (account_id, cluster_id, ref, meeting_id) DO NOTHING"}
+	markHours = &insertion{hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET stale = TRUE, changed_at = excluded.changed_at"}
+	putHours  = &insertion{hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET peak = excluded.peak, peak_at = excluded.peak_at, " +
+		"meetings = excluded.meetings, stale = FALSE"}
+	insertDirectoryUsers   = &insertion{"INSERT INTO directory_user (account_id, jid, from_version, to_version, guid, email, personal, user_id, name)", ""}
+	insertDirectoryDevices = &insertion{"INSERT INTO directory_device (account_id, device, from_version, to_version, owner)", ""}
+	insertDirectorySpaces  = &insertion{"INSERT INTO directory_space (account_id, space_id, from_version, to_version, name, owner)", ""}
+)
 
-// insertSome is insertRows, on SQLite in statements of few values.
-func (tx *Tx) insertSome(ctx context.Context, head, tail string, width int, rows [][]any) error {
-	most := len(rows)
-	if tx.dialect == SQLite {
-		for most = 1; 2*most*width <= maxValues; most *= 2 { // insertRows splits into powers of two
-		}
-	}
-	for len(rows) > 0 {
-		n := min(len(rows), most)
-		if err := tx.insertRows(ctx, head, tail, width, rows[:n]); err != nil {
-			return err
-		}
-		rows = rows[n:]
-	}
-	return nil
-}
+const hoursHead = "INSERT INTO usage_hour (account_id, tag, hour_at, peak, peak_at, meetings, changed_at, stale, reported)"
 
 // InsertPosts appends to the journal of call-record posts.
 func (tx *Tx) InsertPosts(ctx context.Context, posts []db.CdrPost) error {
-	rows := make([][]any, len(posts))
-	for i, p := range posts {
-		rows[i] = []any{p.AccountID, p.ClusterID, p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.DirectoryVersion, p.Ignored, p.Body}
-	}
-	return tx.insertSome(ctx, "INSERT INTO cdr_post (account_id, cluster_id, seq, received_at, session, callbridge, "+
-		"directory_version, ignored, body)", "", 9, rows)
+	return insertRows(ctx, tx, insertPosts, posts, func(v []any, p *db.CdrPost) []any {
+		return append(v, p.AccountID, p.ClusterID, p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.DirectoryVersion, p.Ignored, p.Body)
+	})
 }
 
 // PutRanges writes which posts hold which correlators of sessions.
 func (tx *Tx) PutRanges(ctx context.Context, ranges []db.CdrRange) error {
-	rows := make([][]any, len(ranges))
-	for i, r := range ranges {
-		rows[i] = []any{r.AccountID, r.ClusterID, r.Session, r.Low, r.FirstSeq, r.High, r.Posts}
-	}
-	return tx.insertSome(ctx, "INSERT INTO cdr_range (account_id, cluster_id, session, low, first_seq, high, posts)", "", 7, rows)
+	return insertRows(ctx, tx, putRanges, ranges, func(v []any, r *db.CdrRange) []any {
+		return append(v, r.AccountID, r.ClusterID, r.Session, r.Low, r.FirstSeq, r.High, r.Posts)
+	})
 }
 
 // PutMeetings writes meetings, in place of what was written of them before.
 func (tx *Tx) PutMeetings(ctx context.Context, meetings []db.Meeting) error {
-	rows := make([][]any, len(meetings))
-	for i, m := range meetings {
-		rows[i] = []any{m.AccountID, m.MeetingID, m.ClusterID, m.MeetingKey, m.Name, m.Space, m.CallType, m.Bridges, m.StartedAt, m.EndedAt,
+	return insertRows(ctx, tx, putMeetings, meetings, func(v []any, m *db.Meeting) []any {
+		return append(v, m.AccountID, m.MeetingID, m.ClusterID, m.MeetingKey, m.Name, m.Space, m.CallType, m.Bridges, m.StartedAt, m.EndedAt,
 			m.DurationS, m.ParticipantsMax, m.Policy, m.DirectoryVersion, m.Incomplete, m.Lost, m.Estimated, m.Facts,
-			m.Segments, m.Records}
-	}
-	return tx.insertSome(ctx, "INSERT INTO meeting (account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, "+
-		"ended_at, duration_s, participants_max, policy, directory_version, incomplete, lost, estimated, facts, segments, records)",
-		" ON CONFLICT (account_id, meeting_id) DO UPDATE SET name = excluded.name, space = excluded.space, call_type = excluded.call_type, "+
-			"bridges = excluded.bridges, started_at = excluded.started_at, ended_at = excluded.ended_at, duration_s = excluded.duration_s, "+
-			"participants_max = excluded.participants_max, policy = excluded.policy, directory_version = excluded.directory_version, "+
-			"incomplete = excluded.incomplete, lost = excluded.lost, estimated = excluded.estimated, facts = excluded.facts, "+
-			"segments = excluded.segments, records = excluded.records", 20, rows)
+			m.Segments, m.Records)
+	})
 }
 
 // PutSegments writes segments; those that stand there already stay.
 func (tx *Tx) PutSegments(ctx context.Context, segments []db.Segment) error {
-	rows := make([][]any, len(segments))
-	for i, s := range segments {
-		rows[i] = []any{s.AccountID, s.Lasting, s.ToAt, s.FromAt, s.Tag, s.Sixths, s.MeetingID, s.ClusterID, s.UserJid, s.Class}
-	}
-	return tx.insertSome(ctx, "INSERT INTO segment (account_id, lasting, to_at, from_at, tag, sixths, meeting_id, cluster_id, user_jid, class)",
-		" ON CONFLICT (account_id, lasting, to_at, from_at, tag, sixths, meeting_id) DO NOTHING", 10, rows)
+	return insertRows(ctx, tx, putSegments, segments, func(v []any, s *db.Segment) []any {
+		return append(v, s.AccountID, s.Lasting, s.ToAt, s.FromAt, s.Tag, s.Sixths, s.MeetingID, s.ClusterID, s.UserJid, s.Class)
+	})
 }
 
 // PutRefs writes which meetings calls, legs and correlators belong to.
 func (tx *Tx) PutRefs(ctx context.Context, refs []db.MeetingRef) error {
-	rows := make([][]any, len(refs))
-	for i, r := range refs {
-		rows[i] = []any{r.AccountID, r.ClusterID, r.Ref, r.MeetingID}
-	}
-	return tx.insertSome(ctx, "INSERT INTO meeting_ref (account_id, cluster_id, ref, meeting_id)",
-		" ON CONFLICT (account_id, cluster_id, ref, meeting_id) DO NOTHING", 4, rows)
+	return insertRows(ctx, tx, putRefs, refs, func(v []any, r *db.MeetingRef) []any {
+		return append(v, r.AccountID, r.ClusterID, r.Ref, r.MeetingID)
+	})
 }
 
 // MarkHours makes hours stale, given by account, tag, hour_at and changed_at. The caller sorts them, so that two
 // transactions never wait for each other.
 func (tx *Tx) MarkHours(ctx context.Context, hours []db.UsageHour) error {
-	rows := make([][]any, len(hours))
-	for i, h := range hours {
-		rows[i] = []any{h.AccountID, h.Tag, h.HourAt, 0, 0, 0, h.ChangedAt, true, false}
-	}
-	return tx.insertSome(ctx, hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET stale = TRUE, changed_at = excluded.changed_at", 9, rows)
+	return insertRows(ctx, tx, markHours, hours, func(v []any, h *db.UsageHour) []any {
+		return append(v, h.AccountID, h.Tag, h.HourAt, int64(0), int64(0), int64(0), h.ChangedAt, true, false)
+	})
 }
 
 // PutHours writes what hours came to; whether they were reported stays as it is.
 func (tx *Tx) PutHours(ctx context.Context, hours []db.UsageHour) error {
-	rows := make([][]any, len(hours))
-	for i, h := range hours {
-		rows[i] = []any{h.AccountID, h.Tag, h.HourAt, h.Peak, h.PeakAt, h.Meetings, h.ChangedAt, false, false}
-	}
-	return tx.insertSome(ctx, hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET peak = excluded.peak, peak_at = excluded.peak_at, "+
-		"meetings = excluded.meetings, stale = FALSE", 9, rows)
+	return insertRows(ctx, tx, putHours, hours, func(v []any, h *db.UsageHour) []any {
+		return append(v, h.AccountID, h.Tag, h.HourAt, h.Peak, h.PeakAt, h.Meetings, h.ChangedAt, false, false)
+	})
 }
-
-const hoursHead = "INSERT INTO usage_hour (account_id, tag, hour_at, peak, peak_at, meetings, changed_at, stale, reported)"
 
 // InsertDirectoryUsers adds users to a version of the directory.
 func (tx *Tx) InsertDirectoryUsers(ctx context.Context, users []db.DirectoryUser) error {
-	rows := make([][]any, len(users))
-	for i, u := range users {
-		rows[i] = []any{u.AccountID, u.Jid, u.FromVersion, u.ToVersion, u.Guid, u.Email, u.Personal, u.UserID, u.Name}
-	}
-	return tx.insertSome(ctx, "INSERT INTO directory_user (account_id, jid, from_version, to_version, guid, email, personal, user_id, name)", "", 9, rows)
+	return insertRows(ctx, tx, insertDirectoryUsers, users, func(v []any, u *db.DirectoryUser) []any {
+		return append(v, u.AccountID, u.Jid, u.FromVersion, u.ToVersion, u.Guid, u.Email, u.Personal, u.UserID, u.Name)
+	})
 }
 
 // InsertDirectorySpaces adds spaces to a version of the directory.
 func (tx *Tx) InsertDirectorySpaces(ctx context.Context, spaces []db.DirectorySpace) error {
-	rows := make([][]any, len(spaces))
-	for i, s := range spaces {
-		rows[i] = []any{s.AccountID, s.SpaceID, s.FromVersion, s.ToVersion, s.Name, s.Owner}
-	}
-	return tx.insertSome(ctx, "INSERT INTO directory_space (account_id, space_id, from_version, to_version, name, owner)", "", 6, rows)
+	return insertRows(ctx, tx, insertDirectorySpaces, spaces, func(v []any, s *db.DirectorySpace) []any {
+		return append(v, s.AccountID, s.SpaceID, s.FromVersion, s.ToVersion, s.Name, s.Owner)
+	})
 }
 
 // InsertDirectoryDevices adds devices to a version of the directory.
 func (tx *Tx) InsertDirectoryDevices(ctx context.Context, devices []db.DirectoryDevice) error {
-	rows := make([][]any, len(devices))
-	for i, d := range devices {
-		rows[i] = []any{d.AccountID, d.Device, d.FromVersion, d.ToVersion, d.Owner}
-	}
-	return tx.insertSome(ctx, "INSERT INTO directory_device (account_id, device, from_version, to_version, owner)", "", 5, rows)
+	return insertRows(ctx, tx, insertDirectoryDevices, devices, func(v []any, d *db.DirectoryDevice) []any {
+		return append(v, d.AccountID, d.Device, d.FromVersion, d.ToVersion, d.Owner)
+	})
 }
 
 // MeetingsByRefs returns the ids of the meetings that refs belong to, in no order, an id perhaps more than once.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 
 	"github.com/tallystick/tallystick/internal/store/db"
@@ -16,6 +17,15 @@ const maxPrepared = 512
 type statements struct {
 	conn     *sql.Conn
 	prepared map[string]*sql.Stmt
+	inserts  map[rowsOf]driver.Stmt // few: insertions, each for some powers of two
+	args     []driver.NamedValue    // of insert, to be used again
+}
+
+// rowsOf is an insertion of so many rows.
+type rowsOf struct {
+	*insertion
+
+	n int
 }
 
 func newStatements(ctx context.Context, pool *sql.DB) (*statements, error) {
@@ -23,14 +33,14 @@ func newStatements(ctx context.Context, pool *sql.DB) (*statements, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &statements{conn: conn, prepared: make(map[string]*sql.Stmt)}, nil
+	return &statements{conn: conn, prepared: make(map[string]*sql.Stmt), inserts: make(map[rowsOf]driver.Stmt)}, nil
 }
 
 func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
 	if stmt, ok := s.prepared[query]; ok {
 		return stmt, nil
 	}
-	stmt, err := s.conn.PrepareContext(ctx, query)
+	stmt, err := s.conn.PrepareContext(ctx, anonymous(query))
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +68,31 @@ func (s *statements) close() error {
 	for _, stmt := range s.prepared {
 		_ = stmt.Close() // the connection goes with it
 	}
+	for _, stmt := range s.inserts {
+		_ = stmt.Close()
+	}
 	return s.conn.Close()
+}
+
+// insert writes rows by the driver itself: what database/sql does for each value costs as much as the rows.
+func (s *statements) insert(ctx context.Context, in *insertion, n int, values []any) error {
+	s.args = s.args[:0]
+	for i, v := range values {
+		s.args = append(s.args, driver.NamedValue{Ordinal: i + 1, Value: v})
+	}
+	defer clear(s.args)
+	return s.conn.Raw(func(conn any) (err error) {
+		key := rowsOf{in, n}
+		stmt := s.inserts[key]
+		if stmt == nil {
+			if stmt, err = conn.(driver.ConnPrepareContext).PrepareContext(ctx, anonymous(in.text(len(values)/n, n))); err != nil {
+				return err
+			}
+			s.inserts[key] = stmt
+		}
+		_, err = stmt.(driver.StmtExecContext).ExecContext(ctx, s.args)
+		return err
+	})
 }
 
 // session runs the statements of one closure on SQLite. Once a statement has failed it runs no other, as PostgreSQL does:
@@ -72,16 +106,20 @@ type session struct {
 
 var _ db.DBTX = (*session)(nil)
 
-// ready returns the statement and the context to run it with. The driver interrupts a statement whose context ends, and
-// SQLite answers an interrupted write by rolling back the whole transaction, which the writer shares among callers: so a
-// writing statement looks at the context only before it starts. Where nothing may run, the returned context has ended.
-func (s *session) ready(ctx context.Context, query string) (context.Context, *sql.Stmt, error) {
-	err := errWentOn
-	if s.failed == nil {
-		err = ctx.Err()
-		s.failed = err
+// may returns why no statement may run, and remembers that. The driver interrupts a statement whose context ends, and SQLite
+// answers an interrupted write by rolling back the whole transaction, which the writer shares among callers: so a writing
+// statement looks at the context only before it starts.
+func (s *session) may(ctx context.Context) error {
+	if s.failed != nil {
+		return errWentOn
 	}
-	if err != nil {
+	s.failed = ctx.Err()
+	return s.failed
+}
+
+// ready returns the statement and the context to run it with. Where nothing may run, the returned context has ended.
+func (s *session) ready(ctx context.Context, query string) (context.Context, *sql.Stmt, error) {
+	if err := s.may(ctx); err != nil {
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
 		return ended, nil, err
@@ -92,6 +130,14 @@ func (s *session) ready(ctx context.Context, query string) (context.Context, *sq
 	stmt, err := s.get(ctx, query)
 	s.failed = err
 	return ctx, stmt, err
+}
+
+func (s *session) insert(ctx context.Context, in *insertion, n int, values []any) error {
+	if err := s.may(ctx); err != nil {
+		return err
+	}
+	s.failed = s.statements.insert(context.WithoutCancel(ctx), in, n, values)
+	return s.failed
 }
 
 // ExecContext is part of db.DBTX.
