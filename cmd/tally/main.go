@@ -89,6 +89,8 @@ type program struct {
 		List meetingListCmd `cmd:"" help:"List meetings with the licenses they took."`
 		Show meetingShowCmd `cmd:"" help:"Show one meeting."`
 		Why  meetingWhyCmd  `cmd:"" help:"Say why a meeting took the license it took."`
+
+		Records meetingRecordsCmd `cmd:"" help:"Show the call-detail records of a meeting with every field."`
 	} `cmd:"" help:"Meetings."`
 	Conference struct {
 		Enable enableCmd `cmd:"" help:"Put the conference engine to work in a virtual account."`

@@ -80,9 +80,31 @@ func (c *cluster) writeSessions(ctx context.Context, tx *store.Tx, sessions []se
 	return nil
 }
 
-// stored finds a record that counted, nil if there is none. Posts overlap seldom, so it stands in one of the first few
-// that can hold it: of those that are not in the tables of ranges yet, or of those that are.
+// stored finds a record that counted, nil if there is none.
 func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity) (*cdr.Record, error) {
+	seqs, err := c.holders(ctx, tx, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, seq := range seqs {
+		row, err := tx.Post(ctx, db.PostParams{AccountID: c.account, ClusterID: c.id, Seq: seq})
+		if err != nil {
+			return nil, fmt.Errorf("read post %d of %s: %w", seq, c.id, err)
+		}
+		p, err := postOf(row.Seq, row.DirectoryVersion, row.Ignored, row.Body)
+		if err != nil {
+			return nil, err
+		}
+		if i := p.counted(id); i >= 0 {
+			return &p.records[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// holders lists the posts that can hold a record. Posts overlap seldom, so it stands in one of the first few: of those that
+// are not in the tables of ranges yet, or of those that are.
+func (c *cluster) holders(ctx context.Context, tx *store.Tx, id identity) ([]int64, error) {
 	var seqs []int64
 	holding := func(posts []postRange) {
 		for _, p := range posts {
@@ -109,20 +131,15 @@ func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity) (*cdr.R
 		}
 		holding(posts)
 	}
-	for _, seq := range seqs[:min(len(seqs), maxLooks)] {
-		row, err := tx.Post(ctx, db.PostParams{AccountID: c.account, ClusterID: c.id, Seq: seq})
-		if err != nil {
-			return nil, fmt.Errorf("read post %d of %s: %w", seq, c.id, err)
-		}
-		p, err := postOf(row.Seq, row.DirectoryVersion, row.Ignored, row.Body)
-		if err != nil {
-			return nil, err
-		}
-		for i := range p.records {
-			if r := &p.records[i]; r.Correlator == id.correlator && !slices.Contains(p.ignored, i) {
-				return r, nil
-			}
+	return seqs[:min(len(seqs), maxLooks)], nil
+}
+
+// counted is the position of the record of an identity, -1 if it is not in the post or was known before.
+func (p *journalPost) counted(id identity) int {
+	for i := range p.records {
+		if p.session == id.session && p.records[i].Correlator == id.correlator && !slices.Contains(p.ignored, i) {
+			return i
 		}
 	}
-	return nil, nil
+	return -1
 }

@@ -164,6 +164,17 @@ func (w *world) checkMeeting(acme api.Account) {
 	if len(m.Segments) != 1 || m.Segments[0].License != "Shared Multiparty Plus" || m.Segments[0].Tag != "cms-smp-plus" || m.Segments[0].Sixths != 6 || m.Segments[0].User != "" || len(m.Segments[0].Why) == 0 {
 		t.Errorf("segments: got %+v", m.Segments)
 	}
+	told := must(api.Collect(w.MeetingRecords(ctx, acme.ID, m.ID, "")))(t)
+	if len(told) != 5 || told[1].Type != "callLegStart" || told[1].RecordIndex != 2 || !told[1].Whole || len(told[1].Fields) != 10 {
+		t.Errorf("records: got %+v", told)
+	}
+	if told := must(api.Collect(w.MeetingRecords(ctx, acme.ID, m.ID, "l-1")))(t); len(told) != 3 {
+		t.Errorf("records of a leg: got %+v", told)
+	}
+	page := w.call("GET", "/api/v1/accounts/acme.example/conference/meetings/"+m.ID+"/records?limit=2", "")
+	if page.status != http.StatusOK || !strings.Contains(page.body, `"next"`) {
+		t.Errorf("a page of records: got %d %s", page.status, page.body)
+	}
 	usage := must(api.Collect(w.ConferenceUsage(ctx, acme.ID, w.clock.Now().Add(-3*3600e9), w.clock.Now())))(t)
 	if len(usage) != 1 || usage[0].PeakSixths != 6 || usage[0].Licenses != 1 || usage[0].Meetings != 1 {
 		t.Errorf("usage: got %+v", usage)

@@ -89,6 +89,7 @@ func (s *server) routes() []route {
 		{"GET", account + "/conference/bridges", keyed, access.See, rest("list-bridges", "List the receivers", s.listBridges)},
 		{"GET", account + "/conference/meetings", keyed, access.See, rest("list-meetings", "List the meetings, the newest first", s.listMeetings)},
 		{"GET", account + "/conference/meetings/{meeting}", keyed, access.See, rest("get-meeting", "Find a meeting, with its participants", s.showMeeting)},
+		{"GET", account + "/conference/meetings/{meeting}/records", keyed, access.See, rest("list-meeting-records", "List the call-detail records of a meeting with every field", s.listRecords)},
 		{"GET", account + "/conference/usage", keyed, access.See, rest("list-conference-usage", "List the highest use per hour and license", s.listUsage)},
 		{"PUT", account + "/conference/directory", keyed, access.Manage, rest("import-directory", "Replace the directory", s.importDirectory, s.directoryBody)},
 		{"GET", account + "/conference/directory", keyed, access.See, rest("get-directory", "Say which directory is in force", s.showDirectory)},

@@ -1124,7 +1124,7 @@ func (q *Queries) PolicyInForce(ctx context.Context, arg PolicyInForceParams) (P
 }
 
 const post = `-- name: Post :one
-SELECT seq, directory_version, ignored, body FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3
+SELECT seq, received_at, directory_version, ignored, body FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3
 `
 
 type PostParams struct {
@@ -1135,6 +1135,7 @@ type PostParams struct {
 
 type PostRow struct {
 	Seq              int64
+	ReceivedAt       int64
 	DirectoryVersion int64
 	Ignored          string
 	Body             []byte
@@ -1145,6 +1146,7 @@ func (q *Queries) Post(ctx context.Context, arg PostParams) (PostRow, error) {
 	var i PostRow
 	err := row.Scan(
 		&i.Seq,
+		&i.ReceivedAt,
 		&i.DirectoryVersion,
 		&i.Ignored,
 		&i.Body,

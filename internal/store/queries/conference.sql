@@ -61,7 +61,7 @@ WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AN
 ORDER BY low DESC, first_seq LIMIT sqlc.arg(page);
 
 -- name: Post :one
-SELECT seq, directory_version, ignored, body FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3;
+SELECT seq, received_at, directory_version, ignored, body FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3;
 
 -- name: PostReceivedAt :one
 SELECT received_at FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3;
