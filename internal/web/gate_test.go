@@ -172,7 +172,7 @@ func (w *world) checkMeeting(acme api.Account) {
 		t.Errorf("records of a leg: got %+v", told)
 	}
 	page := w.call("GET", "/api/v1/accounts/acme.example/conference/meetings/"+m.ID+"/records?limit=2", "")
-	if page.status != http.StatusOK || !strings.Contains(page.body, `"next"`) {
+	if page.status != http.StatusOK || !strings.Contains(string(page.body), `"next"`) {
 		t.Errorf("a page of records: got %d %s", page.status, page.body)
 	}
 	usage := must(api.Collect(w.ConferenceUsage(ctx, acme.ID, w.clock.Now().Add(-3*3600e9), w.clock.Now())))(t)
