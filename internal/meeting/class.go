@@ -10,7 +10,17 @@ const (
 	ClassFull         Class = "smpFull"
 	ClassPointToPoint Class = "smpPtP" // point-to-point and gateway calls with video
 	ClassAudio        Class = "smpAud" // audio-only calls
+	ClassRecording    Class = "rec"
+	ClassStream       Class = "str"
 )
+
+// unit is what one meeting or call of the class is charged.
+func (c Class) unit() Sixths {
+	if c == ClassPointToPoint || c == ClassAudio {
+		return 1
+	}
+	return Full
+}
 
 // ClassOf returns the class of what a rule of a policy takes.
 func ClassOf(l License, rule string) Class {

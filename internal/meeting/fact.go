@@ -71,7 +71,7 @@ func (f Fact) Text() string {
 	case NobodyYet:
 		return "Nobody has joined yet, so no license is taken so far."
 	default:
-		return f.Code
+		return f.countText()
 	}
 }
 
