@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/meeting"
 	"github.com/tallystick/tallystick/internal/store"
@@ -19,8 +20,6 @@ import (
 
 // MaxDirectory is the largest directory file, in bytes.
 const MaxDirectory = 16 << 20
-
-const maxDirectoryText = 1024 // bytes of one value
 
 // DirectorySummary says what a version of the directory holds.
 type DirectorySummary struct {
@@ -45,9 +44,9 @@ type content struct {
 	devices map[string]db.DirectoryDevice
 }
 
-// parseDirectory reads a directory file strictly. Refusals name what is wrong.
-func parseDirectory(doc []byte) (content, error) {
-	f := content{users: map[string]db.DirectoryUser{}, spaces: map[string]db.DirectorySpace{}, devices: map[string]db.DirectoryDevice{}}
+// parseDirectory reads a directory file strictly. Refusals name what is wrong and, where it is one entry, its line.
+func parseDirectory(doc []byte) (directory.Source, error) {
+	f := directory.Source{Kind: directory.File}
 	if len(doc) > MaxDirectory {
 		return f, license.Refuse(license.KindTooLarge, "directory-too-large", "a directory file has at most 16 MiB",
 			"the directory file has %d bytes, more than %d", len(doc), MaxDirectory)
@@ -59,7 +58,7 @@ func parseDirectory(doc []byte) (content, error) {
 			UserID          string `json:"userId"`
 			Email           string `json:"email"`
 			Name            string `json:"name"`
-			PersonalLicense bool   `json:"personalLicense"`
+			PersonalLicense *bool  `json:"personalLicense"`
 		} `json:"users"`
 		Spaces []struct {
 			ID    string `json:"id"`
@@ -82,48 +81,31 @@ func parseDirectory(doc []byte) (content, error) {
 	if in.Users == nil && in.Spaces == nil {
 		return f, badDirectory("it has neither users nor spaces; write empty lists if everybody is gone")
 	}
+	r := fileReader{doc: doc, seen: map[string]bool{}}
 	for i, u := range in.Users {
-		jid, err := key("users", i, "jid", u.JID)
-		if err != nil {
-			return f, err
+		user := directory.User{JID: r.key("users", i, "jid", u.JID), GUID: directory.Fold(u.GUID), UserID: strings.TrimSpace(u.UserID),
+			Email: strings.TrimSpace(u.Email), Name: strings.TrimSpace(u.Name)}
+		if wrong := directory.CheckJID(user.JID); wrong != "" {
+			r.refuse("users", i, "the jid %q is none: %s; write it like alice@acme.example", u.JID, wrong)
 		}
-		if _, twice := f.users[jid]; twice {
-			return f, badDirectory("the user %s is listed twice", jid)
+		r.texts("users", i, u.GUID, u.UserID, u.Email, u.Name)
+		if u.PersonalLicense != nil {
+			user.Personal = directory.FlagOf(*u.PersonalLicense)
 		}
-		if err := texts("users", i, u.GUID, u.UserID, u.Email, u.Name); err != nil {
-			return f, err
-		}
-		f.users[jid] = db.DirectoryUser{Jid: jid, Guid: fold(u.GUID), UserID: meeting.UserID(u.UserID), Email: strings.TrimSpace(u.Email),
-			Name: strings.TrimSpace(u.Name), Personal: u.PersonalLicense}
+		f.Users = append(f.Users, user)
 	}
 	for i, s := range in.Spaces {
-		id, err := key("spaces", i, "id", s.ID)
-		if err != nil {
-			return f, err
-		}
-		if _, twice := f.spaces[id]; twice {
-			return f, badDirectory("the space %s is listed twice", id)
-		}
-		if err := texts("spaces", i, s.Name, s.Owner); err != nil {
-			return f, err
-		}
-		f.spaces[id] = db.DirectorySpace{SpaceID: id, Name: strings.TrimSpace(s.Name), Owner: fold(s.Owner)}
+		r.texts("spaces", i, s.Name, s.Owner)
+		f.Spaces = append(f.Spaces, directory.Space{ID: r.key("spaces", i, "id", s.ID), Name: strings.TrimSpace(s.Name), Owner: directory.Fold(s.Owner)})
 	}
 	for i, v := range in.Devices {
-		device, err := key("devices", i, "device", meeting.Party(v.Device))
-		if err != nil {
-			return f, err
+		r.texts("devices", i, v.Owner)
+		if strings.TrimSpace(v.Owner) == "" {
+			r.refuse("devices", i, "it has no owner")
 		}
-		if _, twice := f.devices[device]; twice {
-			return f, badDirectory("the device %s is listed twice", device)
-		}
-		owner, err := key("devices", i, "owner", v.Owner)
-		if err != nil {
-			return f, err
-		}
-		f.devices[device] = db.DirectoryDevice{Device: device, Owner: owner}
+		f.Devices = append(f.Devices, directory.Device{Party: r.key("devices", i, "device", meeting.Party(v.Device)), Owner: directory.Fold(v.Owner)})
 	}
-	return f, nil
+	return f, r.err
 }
 
 func badDirectory(message string, args ...any) error {
@@ -132,56 +114,110 @@ func badDirectory(message string, args ...any) error {
 		"the directory file is refused: "+message, args...)
 }
 
-// fold makes identifiers comparable.
-func fold(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
-
-func key(list string, i int, name, value string) (string, error) {
-	value = fold(value)
-	if value == "" {
-		return "", badDirectory("%s[%d] has no %s", list, i, name)
-	}
-	return value, texts(list, i, value)
+// fileReader checks the entries of a directory file and keeps the first refusal.
+type fileReader struct {
+	doc  []byte
+	seen map[string]bool // list and key
+	err  error
 }
 
-func texts(list string, i int, values ...string) error {
+func (r *fileReader) refuse(list string, i int, message string, args ...any) {
+	if r.err == nil {
+		r.err = badDirectory("line %d, %s[%d]: "+message, append([]any{lineOf(r.doc, list, i), list, i}, args...)...)
+	}
+}
+
+// key is an identifier as it is compared; there is one, and none twice.
+func (r *fileReader) key(list string, i int, name, value string) string {
+	value = directory.Fold(value)
+	switch {
+	case value == "":
+		r.refuse(list, i, "it has no %s", name)
+	case r.seen[list+" "+value]:
+		r.refuse(list, i, "%.100q is listed twice", value)
+	}
+	r.seen[list+" "+value] = true
+	r.texts(list, i, value)
+	return value
+}
+
+func (r *fileReader) texts(list string, i int, values ...string) {
 	for _, v := range values {
-		if len(v) > maxDirectoryText || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
-			return badDirectory("%s[%d] has a value that is no text of at most %d bytes", list, i, maxDirectoryText)
+		if len(v) > directory.MaxValue || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+			r.refuse(list, i, "it has a value that is no text of at most %d bytes", directory.MaxValue)
 		}
 	}
-	return nil
 }
 
-// ImportDirectory makes a directory file the directory in force: who is missing in it is gone from then on. Meetings that
-// began before keep what was in force then. The same content again changes nothing. An owner who is not among the users
-// is accepted and counted. Errors: a license.Error of kind invalid, too large, or refused while the engine is not enabled.
+// lineOf finds the line on which an entry of a list of a directory file begins.
+func lineOf(doc []byte, list string, i int) int {
+	d := json.NewDecoder(bytes.NewReader(doc))
+	depth, name, n := 0, "", -1
+	for {
+		at := d.InputOffset()
+		token, err := d.Token()
+		if err != nil {
+			return 1
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			if depth == 2 && name == list {
+				if n++; n == i {
+					end := int(at)
+					for end < len(doc) && strings.ContainsRune(" \t\r\n,", rune(doc[end])) {
+						end++
+					}
+					return 1 + bytes.Count(doc[:end], []byte{'\n'})
+				}
+			}
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		default:
+			if key, ok := token.(string); ok && depth == 1 {
+				name = key
+			}
+		}
+	}
+}
+
+// fileBrake lets a file that takes away a few pass without asking, whatever part of the whole they are: a person wrote it.
+const fileBrake = 10
+
+// ImportDirectory makes a directory file the new whole state of what files say: who is missing in it is gone from then on, unless
+// another source of the directory knows them. Meetings that began before keep what was in force then. The same content again changes
+// nothing. An owner who is not among the users is accepted and counted. Errors: a license.Error of kind invalid, too large, refused
+// while the engine is not enabled, or refused because ten users or licenses and more than a tenth would be taken away: then
+// ReplaceDirectory does it.
 func (e *Engine) ImportDirectory(ctx context.Context, who, account string, doc []byte) (DirectorySummary, error) {
+	return e.importFile(ctx, who, account, doc, false)
+}
+
+// ReplaceDirectory is ImportDirectory for a file that takes away much, on purpose.
+func (e *Engine) ReplaceDirectory(ctx context.Context, who, account string, doc []byte) (DirectorySummary, error) {
+	return e.importFile(ctx, who, account, doc, true)
+}
+
+func (e *Engine) importFile(ctx context.Context, who, account string, doc []byte, agreed bool) (DirectorySummary, error) {
 	f, err := parseDirectory(doc)
 	if err != nil {
 		return DirectorySummary{}, err
 	}
-	var sum DirectorySummary
-	err = e.store.Update(ctx, "import directory", func(tx *store.Tx) error {
-		chain, err := tx.Lock(ctx, account)
-		if err != nil {
-			return err
-		}
-		conf, err := tx.LockConference(ctx, account)
-		if errors.Is(err, store.ErrNoRow) {
-			return notEnabled()
-		}
-		if err != nil {
-			return fmt.Errorf("lock conference of %s: %w", account, err)
-		}
-		sum, err = publish(ctx, tx, chain, conf, who, f)
-		return err
-	})
-	if err != nil {
-		return DirectorySummary{}, outcome("import directory", err)
-	}
-	e.use(account)
-	return sum, nil
+	_, sum, err := e.put(ctx, who, account, sourcePut{source: f, limits: directory.Limits{AtLeast: fileBrake}, agreed: agreed})
+	return sum, err
 }
+
+// massChange refuses what takes away so much that it may be a mistake.
+func massChange(what string, reasons []directory.Reason) error {
+	var lines []string
+	for _, r := range reasons {
+		lines = append(lines, r.Text())
+	}
+	return license.Refuse(license.KindRefused, "mass-change", "if that is meant, repeat it with --yes (accept=true)", "%s takes away much: %s; nothing was changed", what, strings.Join(lines, ", "))
+}
+
+// fold makes identifiers comparable.
+func fold(s string) string { return directory.Fold(s) }
 
 func notEnabled() error {
 	return license.Refuse(license.KindRefused, "conference-not-enabled", "enable it first: tally conference enable",

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/license"
 )
 
@@ -74,11 +75,14 @@ func TestDirectoryRefusals(t *testing.T) {
 		``:                         "not the expected JSON",
 		`{}{}`:                     "something follows",
 		`{"user":[]}`:              "unknown field",
-		`{"users":[{"guid":"x"}]}`: "users[0] has no jid",
-		`{"users":[{"jid":"a@x"},{"jid":" A@X "}]}`:     "the user a@x is listed twice",
-		`{"spaces":[{"id":"s"},{"id":"S"}]}`:            "the space s is listed twice",
-		`{"spaces":[{"id":"s","name":"a\u0000b"}]}`:     "spaces[0] has a value",
-		`{"users":[{"jid":"a","personalLicense":"y"}]}`: "not the expected JSON",
+		`{"users":[{"guid":"x"}]}`: "users[0]: it has no jid",
+		`{"users":[{"jid":"a@x"},{"jid":" A@X "}]}`:                                                `users[1]: "a@x" is listed twice`,
+		`{"spaces":[{"id":"s"},{"id":"S"}]}`:                                                       `spaces[1]: "s" is listed twice`,
+		`{"spaces":[{"id":"s","name":"a\u0000b"}]}`:                                                "spaces[0]: it has a value",
+		`{"users":[{"jid":"a","personalLicense":"y"}]}`:                                            "not the expected JSON",
+		`{"users":[{"jid":"ines"}]}`:                                                               `line 1, users[0]: the jid "ines" is none: it has no domain`,
+		"{\"spaces\":[],\n\"users\":[\n{\"jid\":\"a@x\"},\n\n  {\"name\":\"b\",\n\"jid\":\"b\"}]}": `line 5, users[1]: the jid "b" is none`,
+		`{"devices":[{"device":"d","owner":""}],"users":[]}`:                                       "devices[0]: it has no owner",
 	} {
 		_, err := parseDirectory([]byte(doc))
 		if e := license.AsError(err); e == nil || e.Kind != license.KindInvalid || !strings.Contains(e.Message, want) {
@@ -90,7 +94,7 @@ func TestDirectoryRefusals(t *testing.T) {
 	}
 }
 
-func second(_ content, err error) error { return err }
+func second(_ directory.Source, err error) error { return err }
 
 // TestSnapshotIsItsVersion: a version stays as it was, however often the directory changes afterwards.
 func TestSnapshotIsItsVersion(t *testing.T) {

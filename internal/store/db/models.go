@@ -123,12 +123,68 @@ type Demand struct {
 	Quantity  int64
 }
 
+type DirectoryDefault struct {
+	AccountID string
+	Tenant    string
+	Personal  string
+	SetAt     int64
+	SetBy     string
+}
+
 type DirectoryDevice struct {
 	AccountID   string
 	Device      string
 	FromVersion int64
 	ToVersion   int64
 	Owner       string
+}
+
+type DirectoryHeld struct {
+	AccountID string
+	Kind      string
+	SourceID  string
+	RunID     string
+	Digest    []byte
+	Put       []byte
+}
+
+type DirectoryRun struct {
+	AccountID  string
+	RunID      string
+	Kind       string
+	SourceID   string
+	Name       string
+	State      string
+	StartedAt  int64
+	EndedAt    int64
+	RunBy      string
+	AcceptedAt int64
+	AcceptedBy string
+	Version    int64
+	Entries    int64
+	Users      int64
+	Skipped    int64
+	Clashes    int64
+	Added      int64
+	Removed    int64
+	Gained     int64
+	Lost       int64
+	Details    string
+}
+
+type DirectorySource struct {
+	AccountID  string
+	Kind       string
+	SourceID   string
+	Name       string
+	Tenant     string
+	Personal   string
+	Users      int64
+	Spaces     int64
+	Clashes    string
+	AcceptedAt int64
+	AcceptedBy string
+	State      []byte
 }
 
 type DirectorySpace struct {
@@ -239,6 +295,25 @@ type InstanceUsage struct {
 	VaID       string
 	Quantity   int64
 	SinceAt    int64
+}
+
+type LdapServer struct {
+	AccountID string
+	ServerID  string
+	Settings  string
+	Secret    []byte
+}
+
+type LdapSource struct {
+	AccountID string
+	SourceID  string
+	ServerID  string
+	Name      string
+	NameKey   string
+	Settings  string
+	AddedAt   int64
+	EveryMs   int64
+	NextAt    int64
 }
 
 type Lease struct {

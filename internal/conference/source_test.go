@@ -1,0 +1,190 @@
+package conference
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/directory"
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/store"
+)
+
+// people are n users of a domain, each of whom the source says the same of.
+func people(n int, flag directory.Flag) []directory.User {
+	out := make([]directory.User, n)
+	for i := range out {
+		out[i] = directory.User{JID: fmt.Sprintf("user%04d@acme.example", i), Name: fmt.Sprintf("User %d", i), Personal: flag}
+	}
+	return out
+}
+
+func group(users []directory.User, flag directory.Flag) sourcePut {
+	return sourcePut{source: directory.Source{Kind: directory.LDAP, ID: "lds_1", Name: "Group", Personal: flag, Users: users}}
+}
+
+func (h *house) put(in sourcePut) Run {
+	h.t.Helper()
+	h.clock.Advance(time.Second) // runs are in the order of their ids
+	r, err := h.engine.putSource(h.t.Context(), "schedule", h.account, in)
+	must(h.t, err)
+	return r
+}
+
+// inForce are the numbers of the directory in force.
+func (h *house) inForce() DirectorySummary {
+	h.t.Helper()
+	sum, err := h.engine.Directory(h.t.Context(), h.account)
+	must(h.t, err)
+	return sum
+}
+
+func TestSourcesAreOneDirectory(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.directory(true)
+		r := h.put(group(people(3, ""), directory.Yes))
+		if got := h.inForce(); r.State != RunComplete || r.Added != 3 || r.Gained != 3 || r.Version != 2 || got.Users != 4 || got.Personal != 4 || got.Spaces != 1 {
+			t.Errorf("got %+v and %+v, want the file's user and three more", r, got)
+		}
+		if r = h.put(group(people(3, ""), directory.Yes)); r.State != RunUnchanged || r.Version != 0 || r.ID == "" {
+			t.Errorf("the same again: got %+v", r)
+		}
+		again := group(people(3, ""), directory.Yes)
+		again.quiet = true
+		if r = h.put(again); r.State != RunUnchanged || r.ID != "" {
+			t.Errorf("the same again, quietly: got %+v", r)
+		}
+		// A file that lists nobody takes away what files said, and nothing else.
+		h.clock.Advance(time.Second)
+		_, err := h.engine.ImportDirectory(t.Context(), "admin", h.account, []byte(`{"users":[]}`))
+		must(t, err)
+		if got := h.inForce(); got.Users != 3 || got.Spaces != 0 {
+			t.Errorf("after an empty file: got %+v", got)
+		}
+		runs, next, err := h.engine.Runs(t.Context(), h.account, "", "", 2)
+		must(t, err)
+		rest, end, err := h.engine.Runs(t.Context(), h.account, "", next, 100)
+		must(t, err)
+		if len(runs) != 2 || len(rest) != 2 || end != "" || runs[0].Kind != directory.File || rest[1].Kind != directory.File || runs[1].State != RunUnchanged {
+			t.Errorf("got the history %+v and %+v", runs, rest)
+		}
+	})
+}
+
+// TestRule33SourcesDisagree: what a file says of a user wins over LDAP, and where it says nothing LDAP decides.
+func TestRule33SourcesDisagree(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.put(group(people(3, ""), directory.Yes))
+		_, err := h.engine.ImportDirectory(t.Context(), "admin", h.account, []byte(`{"users":[{"jid":"user0000@acme.example","personalLicense":false},{"jid":"user0001@acme.example"}]}`))
+		must(t, err)
+		if got := h.inForce(); got.Users != 3 || got.Personal != 2 {
+			t.Errorf("got %+v, want three users of whom the file takes one license", got)
+		}
+	})
+}
+
+func TestTheBrakeHoldsAndAsks(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.put(group(people(100, ""), directory.Yes))
+		for name, tc := range map[string]struct {
+			users  []directory.User
+			reason string
+		}{
+			"empty":   {nil, "the answer is empty, and 100 users were known"},
+			"a half":  {people(50, ""), "50 of 100 users would be gone"},
+			"eleven":  {people(89, ""), "11 of 100 users would be gone"},
+			"license": {people(100, directory.No), "100 of 100 personal licenses would be taken away"},
+		} {
+			r := h.put(group(tc.users, directory.Yes))
+			if r.State != RunHeld || len(r.Reasons) == 0 || !strings.Contains(r.Reasons[0].Text(), tc.reason) {
+				t.Errorf("%s: got %+v", name, r)
+			}
+			if got := h.inForce(); got.Version != 1 || got.Users != 100 || got.Personal != 100 {
+				t.Fatalf("%s: something was released: %+v", name, got)
+			}
+		}
+		preview, err := h.engine.previewSource(t.Context(), h.account, group(people(95, ""), directory.Yes))
+		must(t, err)
+		if preview.State != RunPreview || preview.Removed != 5 || preview.Lost != 5 || h.inForce().Users != 100 {
+			t.Errorf("got the preview %+v", preview)
+		}
+		held := h.put(group(people(40, ""), directory.Yes))
+		accepted, err := h.engine.AcceptSource(t.Context(), "admin", h.account, "group")
+		must(t, err)
+		if got := h.inForce(); accepted.ID != held.ID || accepted.State != RunAccepted || accepted.AcceptedBy != "admin" || accepted.Version != 2 || got.Users != 40 {
+			t.Errorf("got %+v and %+v", accepted, got)
+		}
+		_, err = h.engine.AcceptSource(t.Context(), "admin", h.account, "group")
+		if e := license.AsError(err); e == nil || e.Code != "nothing-held" {
+			t.Errorf("accepted twice: got %v", err)
+		}
+		_, err = h.engine.AcceptSource(t.Context(), "admin", h.account, "another")
+		if e := license.AsError(err); e == nil || e.Kind != license.KindNotFound {
+			t.Errorf("no such source: got %v", err)
+		}
+		// What waits gives way to a later state that passes.
+		h.put(group(people(10, ""), directory.Yes))
+		if r := h.put(group(people(41, ""), directory.Yes)); r.State != RunComplete {
+			t.Errorf("got %+v", r)
+		}
+		runs, _, err := h.engine.Runs(t.Context(), h.account, "group", "", 100)
+		must(t, err)
+		states := map[string]int{}
+		for _, r := range runs {
+			states[r.State]++
+		}
+		if states[RunHeld] != 0 || states[RunSuperseded] != 5 || states[RunAccepted] != 1 {
+			t.Errorf("got the history %v", states)
+		}
+	})
+}
+
+// TestAFileThatTakesMuchAway: a person wrote it, so few are never asked about; many are.
+func TestAFileThatTakesMuchAway(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		file := func(n int) []byte {
+			var b strings.Builder
+			for i := range n {
+				fmt.Fprintf(&b, `,{"jid":"user%d@acme.example","personalLicense":true}`, i)
+			}
+			return fmt.Appendf(nil, `{"users":[%s]}`, strings.TrimPrefix(b.String(), ","))
+		}
+		for _, n := range []int{100, 91, 100} { // nine of a hundred, and back
+			_, err := h.engine.ImportDirectory(t.Context(), "admin", h.account, file(n))
+			must(t, err)
+		}
+		_, err := h.engine.ImportDirectory(t.Context(), "admin", h.account, file(80))
+		if e := license.AsError(err); e == nil || e.Code != "mass-change" || e.Kind != license.KindRefused || !strings.Contains(e.Message, "20 of 100 users would be gone") {
+			t.Errorf("got %v", err)
+		}
+		if h.inForce().Users != 100 {
+			t.Error("the refused file is in force")
+		}
+		sum, err := h.engine.ReplaceDirectory(t.Context(), "admin", h.account, file(80))
+		must(t, err)
+		if sum.Users != 80 || sum.UsersGone != 20 {
+			t.Errorf("got %+v", sum)
+		}
+	})
+}
+
+// TestDirectoryOfAnEarlierRelease: what was imported before sources were told apart is the file's.
+func TestDirectoryOfAnEarlierRelease(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.directory(true)
+		must(t, h.store.Update(t.Context(), "as it was", func(tx *store.Tx) error {
+			_, err := tx.DB().ExecContext(t.Context(), "DELETE FROM directory_source WHERE account_id = $1", h.account)
+			return err
+		}))
+		h.put(group(people(3, ""), directory.Yes))
+		if got := h.inForce(); got.Users != 4 || got.Personal != 4 || got.Spaces != 1 {
+			t.Errorf("got %+v", got)
+		}
+		_, err := h.engine.ImportDirectory(t.Context(), "admin", h.account, []byte(`{"users":[],"spaces":[]}`))
+		must(t, err)
+		if got := h.inForce(); got.Users != 3 || got.Spaces != 0 {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
