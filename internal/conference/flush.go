@@ -292,8 +292,24 @@ func (c *cluster) refs(v *view, records []*cdr.Record) []string {
 		l := legs[id]
 		return ok && l != nil && l.begun && l.closed && l.session != nil && l.session.covers(l.first, l.last)
 	})
+	if v.row.EndedAt == 0 || v.row.Estimated {
+		refs = append(refs, sessionRefs(records)...)
+	}
 	if slices.Equal(refs, v.entry.refs) {
 		return nil
+	}
+	return refs
+}
+
+// sessionRef is the ref of meetings whose end a session decides.
+func sessionRef(session string) string { return "session:" + session }
+
+func sessionRefs(records []*cdr.Record) []string {
+	var refs []string
+	for i, r := range records {
+		if i == 0 || r.Session != records[i-1].Session {
+			refs = append(refs, sessionRef(r.Session))
+		}
 	}
 	return refs
 }
@@ -447,7 +463,7 @@ func (c *cluster) erase(ctx context.Context, tx *store.Tx, id string, hours hour
 	if err != nil {
 		return fmt.Errorf("read records of %s: %w", id, err)
 	}
-	var refs []string
+	refs := sessionRefs(records)
 	for i := range records {
 		refs = append(refs, records[i].Refs()...)
 	}

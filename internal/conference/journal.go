@@ -310,7 +310,8 @@ func (c *cluster) missing(ctx context.Context, refs []string) ([]held, error) {
 }
 
 // unknown lists the refs of posts that the router does not know. A record that begins something is the first one about
-// it; when nothing later was heard of its session, nothing about it was.
+// it; when nothing later was heard of its session, nothing about it was. A post that moves the end of sessions moves that of
+// the meetings which have no other end.
 func (c *cluster) unknown(posts []*journalPost) []string {
 	need := c.router.Need()
 	for _, p := range posts {
@@ -322,6 +323,11 @@ func (c *cluster) unknown(posts []*journalPost) []string {
 			if r := &p.records[i]; !slices.Contains(p.ignored, i) {
 				need.Of(r, !p.replay && r.Correlator > highest && begins(r.Kind))
 				highest = max(highest, r.Correlator)
+			}
+		}
+		for id, s := range c.sessions {
+			if p.newest && s.bridge == p.bridge {
+				need.Refs = append(need.Refs, sessionRef(id))
 			}
 		}
 	}

@@ -1,0 +1,322 @@
+package estate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Truth is what a reader of all records must find.
+type Truth struct {
+	Meetings []Meeting
+	Hours    []Hour
+	Records  int64 // that reach a receiver
+	Lost     int64
+}
+
+// Meeting is one meeting as the records that were not lost tell it.
+type Meeting struct {
+	Name, Space, CallType string
+	From, To              int64 // unix seconds
+	Seconds               int64
+	Most                  int // participants at once
+	Bridges               []string
+	Incomplete, Estimated bool
+	Segments              []Segment
+	Participants          []Participant
+}
+
+// Segment is a stretch with one license.
+type Segment struct {
+	From, To int64
+	Charge
+}
+
+// Charge is what is taken at one moment.
+type Charge struct {
+	Tag    string
+	Sixths int
+	User   string // JID of who pays with a personal license
+	Rule   string
+}
+
+// Participant is one stay of somebody.
+type Participant struct {
+	Name     string
+	From, To int64
+}
+
+// Hour is the highest use of one license in one hour.
+type Hour struct {
+	At       int64
+	Tag      string
+	Sixths   int
+	PeakAt   int64 // first second of the peak
+	Meetings int
+}
+
+// String is the meeting in one line.
+func (m Meeting) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%q %s %s %s..%s %d s, most %d, on %s", m.Name, m.CallType, m.Space, clock(m.From), clock(m.To), m.Seconds, m.Most, strings.Join(m.Bridges, " "))
+	if m.Incomplete {
+		b.WriteString(", incomplete")
+	}
+	if m.Estimated {
+		b.WriteString(", estimated")
+	}
+	for _, s := range m.Segments {
+		fmt.Fprintf(&b, " [%s..%s %s %d/6 %s %s]", clock(s.From), clock(s.To), s.Tag, s.Sixths, s.User, s.Rule)
+	}
+	return b.String()
+}
+
+// String is the hour in one line.
+func (h Hour) String() string {
+	return fmt.Sprintf("%s %s %d/6 at %s, %d meetings", clock(h.At), h.Tag, h.Sixths, clock(h.PeakAt), h.Meetings)
+}
+
+func clock(at int64) string { return time.Unix(at, 0).UTC().Format("2006-01-02T15:04:05") }
+
+// part is one call as the records tell it.
+type part struct {
+	*call
+	from, to  int64
+	stays     []stay
+	people    []Participant
+	marked    bool // incomplete
+	estimated bool
+}
+
+// truth puts together what is known of each meeting. A call without its start is a meeting by itself: nothing says of which.
+func (e *Estate) truth() Truth {
+	out := e.Truth
+	told := map[*leg][]stay{}
+	for _, l := range e.legs {
+		told[l] = l.told()
+	}
+	for _, p := range e.plans {
+		var whole, alone []part
+		for _, c := range p.calls {
+			if c.start.lost {
+				alone = append(alone, c.part(told))
+			} else {
+				whole = append(whole, c.part(told))
+			}
+		}
+		if len(whole) > 0 {
+			out.Meetings = append(out.Meetings, p.meeting(whole))
+		}
+		for i := range alone {
+			out.Meetings = append(out.Meetings, (&plan{calls: p.calls}).meeting(alone[i:i+1]))
+		}
+	}
+	out.Hours = hours(out.Meetings)
+	return out
+}
+
+// told reads what the records of the leg say that were not lost: it takes part from the first one that has it in a call and
+// connected, as long as none takes it out. Without losses that is what was the case, and a test compares.
+func (l *leg) told() []stay {
+	kept := slices.DeleteFunc(slices.Clone(l.records), func(r *record) bool { return r.lost })
+	has := func(yes func(*record) bool) bool { return slices.ContainsFunc(kept, yes) }
+	if l.media != "" {
+		if len(kept) == 0 || !strings.HasSuffix(kept[0].kind, "Start") || l.own != nil && l.own.heard() {
+			return nil
+		}
+		s := stay{kept[0].call, kept[0].at, forever}
+		if len(kept) > 1 {
+			s.to = kept[1].at
+		}
+		return []stay{s}
+	}
+	if l.link && has(func(r *record) bool { return r.kind == "callLegStart" }) { // only that one tells what it is
+		return nil
+	}
+	connected := !has(func(r *record) bool { return r.connected }) && has(func(r *record) bool { return r.kind == "callLegEnd" && r.seconds > 0 })
+	var out []stay
+	var in, present *call
+	for _, r := range kept {
+		if r.call != nil || r.ivr || r.kind == "callLegEnd" {
+			in = r.call
+		}
+		connected = connected || r.connected
+		now := in
+		if !connected || r.lobby {
+			now = nil
+		}
+		if now == present {
+			continue
+		}
+		if present != nil {
+			out[len(out)-1].to = r.at
+		}
+		if now != nil {
+			out = append(out, stay{now, r.at, forever})
+		}
+		present = now
+	}
+	return slices.DeleteFunc(out, func(s stay) bool { return s.from >= s.to })
+}
+
+const forever = int64(1 << 60)
+
+func (l *leg) heard() bool {
+	return slices.ContainsFunc(l.records, func(r *record) bool { return !r.lost })
+}
+
+// known is the name that the records give.
+func (l *leg) known() string {
+	name, party := "", ""
+	for _, r := range l.records {
+		if r.lost || l.media != "" {
+			continue
+		}
+		if r.kind == "callLegUpdate" || r.kind == "callLegStart" && l.web {
+			name = r.says()
+		}
+		if r.kind == "callLegStart" {
+			party = l.party()
+		}
+	}
+	return cmp.Or(name, party, l.media)
+}
+
+// part is what is known of one call.
+func (c *call) part(told map[*leg][]stay) part {
+	p := part{call: c, from: c.from, to: c.to}
+	p.marked = c.start.lost
+	if c.end == nil || c.end.lost {
+		p.estimated, p.to = true, c.run.last
+	}
+	for _, l := range c.legs {
+		if !l.here(c) {
+			continue
+		}
+		p.marked = p.marked || l.marks(c)
+		for _, s := range told[l] {
+			s.to = min(s.to, p.to)
+			if s.call == c && s.from < s.to {
+				p.stays = append(p.stays, s)
+				p.people = append(p.people, Participant{l.known(), s.from, s.to})
+			}
+		}
+	}
+	return p
+}
+
+// marks reports whether a call is incomplete for what is not known of one of its legs: a bridge never told of its start, or a
+// record that matters to the call was lost. Recorders are no legs.
+func (l *leg) marks(c *call) bool {
+	if l.media != "" {
+		return false
+	}
+	in := (*call)(nil)
+	marks := l.records[0].kind != "callLegStart"
+	for _, r := range l.records {
+		was := in
+		if r.call != nil || r.ivr {
+			in = r.call
+		}
+		marks = marks || r.lost && (in == c || was == c || r.kind == "callLegStart")
+	}
+	return marks
+}
+
+// meeting puts calls together.
+func (p *plan) meeting(parts []part) Meeting {
+	m := Meeting{Name: p.name, CallType: p.kind, From: forever}
+	if p.space != nil {
+		m.Space = p.space.ID
+	}
+	runs := map[*run]bool{}
+	var stays []stay
+	for _, c := range parts {
+		m.From, m.To = min(m.From, c.from), max(m.To, c.to)
+		m.Incomplete = m.Incomplete || c.marked
+		m.Estimated = m.Estimated || c.estimated
+		m.Bridges = append(m.Bridges, c.run.name)
+		stays = append(stays, c.stays...)
+		m.Participants = append(m.Participants, c.people...)
+		runs[c.run] = true
+	}
+	slices.Sort(m.Bridges)
+	slices.SortFunc(m.Participants, func(a, b Participant) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Name, b.Name), cmp.Compare(a.To, b.To))
+	})
+	m.Seconds = m.To - m.From
+	for r := range runs { // whoever was there when records were lost may have lost some
+		m.Incomplete = m.Incomplete || slices.ContainsFunc(r.losses, func(at int64) bool { return m.From <= at && at <= m.To })
+	}
+	counts := levels(stays, m.From, m.To)
+	m.Most = slices.Max(append(counts, 0))
+	if c := parts[0]; len(parts) == 1 && m.Incomplete && !c.estimated { // the bridge's own count stands in
+		m.Most = max(m.Most, int(c.legsMost()))
+	}
+	for i, n := range counts {
+		at := m.From + int64(i)
+		charge := p.charge(n)
+		last := len(m.Segments) - 1
+		switch {
+		case n == 0:
+		case last >= 0 && m.Segments[last].To == at && m.Segments[last].Charge == charge:
+			m.Segments[last].To++
+		default:
+			m.Segments = append(m.Segments, Segment{at, at + 1, charge})
+		}
+	}
+	return m
+}
+
+// charge is what the meeting takes while so many take part: owner first, the default.
+func (p *plan) charge(people int) Charge {
+	const personal, shared = "cms-pmp-plus", "cms-smp-plus"
+	s := p.space
+	switch {
+	case p.kind == gateway:
+		return Charge{shared, 1, "", "gateway"}
+	case s != nil && !s.Unlisted && s.Owner != nil && s.Owner.Personal:
+		return Charge{personal, 6, s.Owner.JID, "owner"}
+	case p.kind == adHoc && people <= 2:
+		return Charge{shared, 1, "", "point-to-point"}
+	}
+	return Charge{shared, 6, "", "shared"}
+}
+
+// hours counts the use of each license in each hour, second by second.
+func hours(meetings []Meeting) []Hour {
+	from, to := forever, int64(0)
+	for _, m := range meetings {
+		from, to = min(from, m.From/3600*3600), max(to, m.To)
+	}
+	var out []Hour
+	for _, tag := range []string{"cms-pmp-plus", "cms-smp-plus"} {
+		use := make([]int, max(0, to-from)+3600)
+		count := map[int64]int{}
+		for _, m := range meetings {
+			in := map[int64]bool{}
+			for _, s := range m.Segments {
+				for at := s.From; s.Tag == tag && at < s.To; at++ {
+					use[at-from] += s.Sixths
+					in[at/3600*3600] = true
+				}
+			}
+			for at := range in {
+				count[at]++
+			}
+		}
+		for at := range count {
+			h := Hour{At: at, Tag: tag, Meetings: count[at]}
+			for i, n := range use[at-from : at-from+3600] {
+				if n > h.Sixths {
+					h.Sixths, h.PeakAt = n, at+int64(i)
+				}
+			}
+			out = append(out, h)
+		}
+	}
+	slices.SortFunc(out, func(a, b Hour) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Tag, b.Tag)) })
+	return out
+}
