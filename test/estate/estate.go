@@ -84,7 +84,7 @@ type run struct {
 // New plays an estate.
 func New(o Options) *Estate {
 	o.defaults()
-	e := &Estate{Options: o, random: rand.New(rand.NewPCG(o.Seed, 0xe57a7e)), names: map[string]int{}} //nolint:gosec // to be repeated
+	e := &Estate{Options: o, random: rand.New(rand.NewPCG(o.Seed, 0xe57a7e)), names: map[string]int{}}
 	for range o.Bridges {
 		b := &bridge{id: e.guid()}
 		b.runs = []*run{e.start(b, 0)}

@@ -87,6 +87,7 @@ type part struct {
 	stays     []stay
 	people    []Participant
 	marked    bool // incomplete
+	holes     bool // and that shows
 	estimated bool
 }
 
@@ -187,7 +188,7 @@ func (l *leg) known() string {
 // part is what is known of one call.
 func (c *call) part(told map[*leg][]stay) part {
 	p := part{call: c, from: c.from, to: c.to}
-	p.marked = c.start.lost
+	p.marked, p.holes = c.start.lost, c.start.lost
 	if c.end == nil || c.end.lost {
 		p.estimated, p.to = true, c.run.last
 	}
@@ -196,6 +197,7 @@ func (c *call) part(told map[*leg][]stay) part {
 			continue
 		}
 		p.marked = p.marked || l.marks(c)
+		p.holes = p.holes || !p.estimated && l.hole(c)
 		for _, s := range told[l] {
 			s.to = min(s.to, p.to)
 			if s.call == c && s.from < s.to {
@@ -225,6 +227,28 @@ func (l *leg) marks(c *call) bool {
 	return marks
 }
 
+// hole reports whether the records that are left show that some of a leg are missing: it does not begin or not end, or is not
+// among those that the call counted.
+func (l *leg) hole(c *call) bool {
+	if l.media != "" {
+		return false
+	}
+	var kept []*record
+	var last *call
+	for _, r := range l.records {
+		if !r.lost {
+			kept = append(kept, r)
+			if r.call != nil || r.ivr {
+				last = r.call
+			}
+		}
+	}
+	if !slices.ContainsFunc(kept, func(r *record) bool { return r.call == c }) {
+		return true
+	}
+	return kept[0].kind != "callLegStart" || last == c && kept[len(kept)-1].kind != "callLegEnd"
+}
+
 // meeting puts calls together.
 func (p *plan) meeting(parts []part) Meeting {
 	m := Meeting{Name: p.name, CallType: p.kind, From: forever}
@@ -252,7 +276,7 @@ func (p *plan) meeting(parts []part) Meeting {
 	}
 	counts := levels(stays, m.From, m.To)
 	m.Most = slices.Max(append(counts, 0))
-	if c := parts[0]; len(parts) == 1 && m.Incomplete && !c.estimated { // the bridge's own count stands in
+	if c := parts[0]; len(parts) == 1 && c.holes && !c.estimated { // the bridge's own count stands in
 		m.Most = max(m.Most, int(c.legsMost()))
 	}
 	for i, n := range counts {
