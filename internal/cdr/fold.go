@@ -32,10 +32,19 @@ type Conference struct {
 	LastRecordAt time.Time // newest record about one of the calls
 }
 
-// Level is the number of participants from an instant on.
+// Level is how many take part from an instant on.
 type Level struct {
 	At           time.Time
 	Participants int
+	Audio        int32 // of them, legs whose end says that they had sound and no picture
+	Lync         int32 // … legs to or from a Lync or Skype for Business system
+	Media        int32 // … recorders and streamers
+	Callers      int32 // calls, one for each call bridge, that have one of those Lync legs
+}
+
+func (l Level) same(other Level) bool {
+	other.At = l.At
+	return l == other
 }
 
 // Participant is one stay of a leg, recorder or streamer in a call.
@@ -44,6 +53,9 @@ type Participant struct {
 	DisplayName, RemoteParty string
 	RemoteAddress, Type      string // Type is "recording" or "streaming" for those without a leg of their own
 	LocalAddress, Direction  string
+	Audio                    bool      // the leg's end says that it had sound and no picture; false while it runs
+	Lync                     bool      // it leads to or comes from a Lync or Skype for Business system
+	Media                    bool      // a recorder or streamer
 	From, To                 time.Time // To is zero while present
 	Reason                   string    // why the leg ended, if it ended in this stay
 }
@@ -67,7 +79,9 @@ type Options struct {
 // so, as later updates may omit the state. A leg whose end record counts more
 // than zero seconds, though no record says connected, takes part from the
 // first record that names its call. Links between bridges (distributionLink,
-// lyncDistribution) never take part (domain rules 8 and 9).
+// lyncDistribution) never take part (domain rules 8 and 9). Whether a leg had
+// a picture is known from its end only (domain rule 19): until then it counts
+// as one that has.
 func Fold(key string, records []*Record, opt Options) Conference {
 	sorted := slices.Clone(records)
 	slices.SortFunc(sorted, func(a, b *Record) int {
@@ -163,15 +177,23 @@ func (f *folder) note(c *call, r *Record) {
 }
 
 func (f *folder) fold() Conference {
-	withLeg := make(map[string]bool, len(f.media))
+	recorders := make(map[string]bool, len(f.media)) // legs of recorders and streamers: whether they have records
+	for _, set := range f.media {
+		for _, r := range set {
+			if r.LegID != "" {
+				recorders[r.LegID] = false
+			}
+		}
+	}
 	for _, set := range f.legs {
-		f.leg(set)
-		if len(f.media) > 0 {
-			withLeg[set[0].LegID] = true
+		_, media := recorders[set[0].LegID]
+		f.leg(set, media)
+		if media {
+			recorders[set[0].LegID] = true
 		}
 	}
 	for _, set := range f.media {
-		f.recorder(set, withLeg)
+		f.recorder(set, recorders)
 	}
 	calls := slices.SortedFunc(maps.Values(f.own), func(a, b *call) int {
 		return cmp.Or(a.first.Compare(b.first), strings.Compare(a.id, b.id))
@@ -188,8 +210,8 @@ func (f *folder) fold() Conference {
 	return f.out
 }
 
-// leg adds the stays of one leg in the calls of the meeting.
-func (f *folder) leg(set []*Record) {
+// leg adds the stays of one leg in the calls of the meeting; media is for that of a recorder or streamer.
+func (f *folder) leg(set []*Record, media bool) {
 	var who Participant
 	var started, link, said bool // said: some record says connected
 	var end *Record
@@ -202,6 +224,7 @@ func (f *folder) leg(set []*Record) {
 		}
 		said = said || r.State == StateConnected
 		link = link || strings.EqualFold(r.SubType, "distributionLink") || strings.EqualFold(r.SubType, "lyncDistribution")
+		who.Lync = who.Lync || strings.EqualFold(r.SubType, "lync")
 		who.DisplayName = cmp.Or(r.DisplayName, who.DisplayName)
 		who.RemoteParty = cmp.Or(r.RemoteParty, who.RemoteParty)
 		who.RemoteAddress = cmp.Or(r.RemoteAddress, who.RemoteAddress)
@@ -209,7 +232,8 @@ func (f *folder) leg(set []*Record) {
 		who.Type = cmp.Or(r.Type, who.Type)
 		who.Direction = cmp.Or(r.Direction, who.Direction)
 	}
-	who.Leg = set[0].LegID
+	who.Leg, who.Media = set[0].LegID, media
+	who.Audio = end != nil && end.HasMedia && !end.HasVideo && !media
 	connected := !said && end != nil && end.DurationSeconds > 0
 
 	var in, visited *call // of the meeting; nil elsewhere
@@ -261,7 +285,7 @@ func (f *folder) leg(set []*Record) {
 
 // recorder adds a recorder or streamer that has no leg records of its own; it
 // counts as a participant (domain rule 19).
-func (f *folder) recorder(set []*Record, withLeg map[string]bool) {
+func (f *folder) recorder(set []*Record, legs map[string]bool) {
 	var start, end *Record
 	for _, r := range set {
 		switch r.Kind {
@@ -276,13 +300,13 @@ func (f *folder) recorder(set []*Record, withLeg map[string]bool) {
 	}
 	c := f.own[start.CallID]
 	f.note(c, start)
-	stay := Participant{Leg: cmp.Or(start.LegID, start.MediaID), Call: c.id, From: start.At}
+	stay := Participant{Leg: cmp.Or(start.LegID, start.MediaID), Call: c.id, From: start.At, Media: true}
 	stay.Type, _ = strings.CutSuffix(string(start.Kind), "Start")
 	if end != nil {
 		f.note(c, end)
 		stay.To = end.At
 	}
-	if !withLeg[stay.Leg] {
+	if !legs[stay.Leg] {
 		f.stays = append(f.stays, stay)
 	}
 }
@@ -348,8 +372,9 @@ func (f *folder) describe(calls []*call) {
 // count cuts the stays to their calls and makes the step function of them.
 func (f *folder) count() {
 	type step struct {
-		at time.Time
-		by int
+		at  time.Time
+		by  int
+		who int // of kept
 	}
 	steps := make([]step, 0, 2*len(f.stays))
 	kept := f.stays[:0]
@@ -361,24 +386,45 @@ func (f *folder) count() {
 			continue
 		}
 		kept = append(kept, s)
-		steps = append(steps, step{s.From, 1})
-		if !s.To.IsZero() {
-			steps = append(steps, step{s.To, -1})
-		}
 	}
 	slices.SortFunc(kept, func(a, b Participant) int {
 		return cmp.Or(a.From.Compare(b.From), strings.Compare(a.Leg, b.Leg), strings.Compare(a.Call, b.Call), strings.Compare(a.Type, b.Type), a.To.Compare(b.To))
 	})
+	for i := range kept {
+		steps = append(steps, step{kept[i].From, 1, i})
+		if to := kept[i].To; !to.IsZero() {
+			steps = append(steps, step{to, -1, i})
+		}
+	}
 	slices.SortFunc(steps, func(a, b step) int { return a.at.Compare(b.at) })
 	f.out.Participants = kept
-	n, last := 0, 0
+	var level, last Level
+	var lync map[string]int // legs to Lync, by call
 	for i, s := range steps {
-		n += s.by
-		if i+1 < len(steps) && steps[i+1].at.Equal(s.at) || n == last {
+		who := &kept[s.who]
+		level.At = s.at
+		level.Participants += s.by
+		switch {
+		case who.Media:
+			level.Media += int32(s.by)
+		case who.Audio:
+			level.Audio += int32(s.by)
+		}
+		if who.Lync {
+			if lync == nil {
+				lync = map[string]int{}
+			}
+			if lync[who.Call] += s.by; lync[who.Call] == 0 {
+				delete(lync, who.Call)
+			}
+			level.Lync += int32(s.by)
+			level.Callers = int32(len(lync))
+		}
+		if i+1 < len(steps) && steps[i+1].at.Equal(s.at) || level.same(last) {
 			continue
 		}
-		f.out.Levels = append(f.out.Levels, Level{s.at, n})
-		f.out.ParticipantsMax = max(f.out.ParticipantsMax, n)
-		last = n
+		f.out.Levels = append(f.out.Levels, level)
+		f.out.ParticipantsMax = max(f.out.ParticipantsMax, level.Participants)
+		last = level
 	}
 }

@@ -234,7 +234,7 @@ func TestFoldDescribes(t *testing.T) {
 	at := func(s int) time.Time { return began.Add(time.Duration(s) * time.Second) }
 	want := Conference{Key: "corr:m", Name: "Harbor plan", CallType: "coSpace", Space: spaceA, Calls: []string{"c1", "c2"},
 		Bridges: []string{"bridge-1", "s2"}, Start: at(0), End: at(12), DurationSeconds: 12, ParticipantsMax: 1,
-		Levels:       []Level{{at(1), 1}, {at(9), 0}},
+		Levels:       []Level{{At: at(1), Participants: 1}, {At: at(9)}},
 		Participants: []Participant{{Leg: "l1", Call: "c1", DisplayName: "name of l1", RemoteParty: "l1@quay.example", From: at(1), To: at(9), Reason: "remoteTeardown"}},
 		LastRecordAt: at(12)}
 	if got := Fold("corr:m", append(b.records, a.records...), Options{}); !reflect.DeepEqual(got, want) {

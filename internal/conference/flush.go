@@ -317,7 +317,7 @@ func sessionRefs(records []*cdr.Record) []string {
 // keepsNoRef reports whether a meeting with this ref as its key is found by its id alone.
 func keepsNoRef(ref string) bool { return strings.HasPrefix(ref, "corr:") }
 
-// decide applies the policy to meetings, each with the directory version that it is bound to.
+// decide applies policies to meetings, each with the version of directory and policy that it is bound to.
 func (c *cluster) decide(ctx context.Context, views []view) error {
 	for i := range views {
 		v := &views[i]
@@ -329,15 +329,9 @@ func (c *cluster) decide(ctx context.Context, views []view) error {
 		if err != nil {
 			return err
 		}
-		call := meeting.Call{
-			ID: v.entry.id, Type: v.conf.CallType, Space: v.conf.Space, Name: v.conf.Name, OwnerName: v.conf.OwnerName,
-			Start: v.conf.Start, End: v.conf.End, Levels: make([]meeting.Level, len(v.conf.Levels)),
-		}
-		for j, l := range v.conf.Levels {
-			call.Levels[j] = meeting.Level(l)
-		}
-		d := meeting.Decide(meeting.OwnerFirst(), call, known.directory)
-		if err := v.keep(&d); err != nil {
+		policy := known.policy(c.id)
+		d := meeting.Decide(policy.Policy, callOf(v.entry.id, &v.conf, &policy.Policy), known.directory)
+		if err := v.keep(&d, policy.text); err != nil {
 			return err
 		}
 	}
@@ -345,13 +339,13 @@ func (c *cluster) decide(ctx context.Context, views []view) error {
 }
 
 // keep takes a decision over into the rows.
-func (v *view) keep(d *meeting.Decision) error {
+func (v *view) keep(d *meeting.Decision, policy string) error {
 	bridges, err := json.Marshal(v.conf.Bridges)
 	if err != nil {
 		return fmt.Errorf("encode bridges of %s: %w", v.row.MeetingID, err)
 	}
 	v.row.Bridges = string(bridges)
-	v.row.Policy = fmt.Sprintf("%s %d", d.Policy.Name, d.Policy.Version)
+	v.row.Policy = policy
 	if v.row.Facts, err = encodeFacts(d.Why); err != nil {
 		return err
 	}

@@ -10,11 +10,28 @@ import (
 	"github.com/tallystick/tallystick/internal/store/db"
 )
 
-// snapshot is one version of an account's directory. It never changes.
+// snapshot is one version of an account's directory and policies. It never changes.
 type snapshot struct {
 	account   string
 	version   int64
 	directory *meeting.Directory
+	policies  map[string]*stated // by bridge; "" for those without one of their own
+}
+
+// stated is a policy with the text that meetings keep of it.
+type stated struct {
+	meeting.Policy
+	text string
+}
+
+func state(p meeting.Policy) *stated { return &stated{p, p.String()} }
+
+// policy returns the one of a bridge.
+func (s *snapshot) policy(bridge string) *stated {
+	if p := s.policies[bridge]; p != nil {
+		return p
+	}
+	return s.policies[""]
 }
 
 // The bounds of what is kept of snapshots, besides the one used last.
@@ -49,7 +66,8 @@ func (all snapshots) with(s *snapshot) snapshots {
 	return slices.Delete(all, 0, from+1)
 }
 
-// snapshot returns a version of an account's directory, from memory if it was asked for lately. Version 0 is empty.
+// snapshot returns a version of an account's directory and policies, from memory if it was asked for lately. Version 0 is an
+// empty directory and the default policy.
 func (e *Engine) snapshot(ctx context.Context, account string, version int64) (*snapshot, error) {
 	e.mu.Lock()
 	s := e.kept.find(account, version)
@@ -73,9 +91,20 @@ func (e *Engine) snapshot(ctx context.Context, account string, version int64) (*
 }
 
 func readSnapshot(ctx context.Context, tx *store.Tx, account string, version int64) (*snapshot, error) {
-	s := &snapshot{account: account, version: version}
+	s := &snapshot{account: account, version: version, policies: map[string]*stated{"": state(meeting.OwnerFirst())}}
 	if version == 0 {
 		return s, nil
+	}
+	set, err := tx.PoliciesAt(ctx, db.PoliciesAtParams{AccountID: account, Version: version})
+	if err != nil {
+		return nil, fmt.Errorf("policies: %w", err)
+	}
+	for _, r := range set {
+		p, err := parsePolicy(r.Policy)
+		if err != nil {
+			return nil, fmt.Errorf("policy of %q: %w", r.ClusterID, err)
+		}
+		s.policies[r.ClusterID] = state(p)
 	}
 	var users []meeting.User
 	for after := ""; ; {

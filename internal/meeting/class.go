@@ -27,8 +27,10 @@ func ClassOf(l License, rule string) Class {
 	switch {
 	case l == Personal:
 		return ClassPersonal
-	case rule == RuleGateway, rule == RulePointToPoint:
+	case rule == RuleGateway, rule == RulePointToPoint, rule == RuleLyncGateway:
 		return ClassPointToPoint
+	case rule == RuleAudio:
+		return ClassAudio
 	default:
 		return ClassFull
 	}

@@ -13,6 +13,11 @@ func TestClassOf(t *testing.T) {
 		{Shared, RuleShared, ClassFull},
 		{Shared, RuleGateway, ClassPointToPoint},
 		{Shared, RulePointToPoint, ClassPointToPoint},
+		{Shared, RuleLyncGateway, ClassPointToPoint},
+		{Shared, RuleDualHome, ClassFull},
+		{Shared, RuleAudio, ClassAudio},
+		{Shared, RuleSecond, ClassFull},
+		{Personal, RuleMember, ClassPersonal},
 		{Shared, "a rule to come", ClassFull},
 	} {
 		if got := ClassOf(tc.license, tc.rule); got != tc.want {

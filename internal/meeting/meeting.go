@@ -16,16 +16,26 @@
 package meeting
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
 )
 
-// Level is the number of participants from an instant on.
+// Level is how many take part from an instant on.
 type Level struct {
 	At           time.Time
 	Participants int
+	Audio        int32 // of them, legs that had sound and no picture from beginning to end
+	Lync         int32 // … legs to or from a Lync or Skype for Business system
+	Media        int32 // … recorders and streamers: participants, but neither with a picture nor without
+	Callers      int32 // call bridges that have one of those Lync legs
+}
+
+// Member is one stay of a participant.
+type Member struct {
+	Name  string // as the call bridge shows it
+	Party string // JID, address or number
+	From  time.Time
 }
 
 // The types of calls that the rules tell apart. Other text is allowed.
@@ -42,10 +52,11 @@ type Call struct {
 	Type      string // one of the Type constants, other text, or empty while not known
 	Space     string // identifier of the permanent space, empty without one
 	Name      string
-	OwnerName string
+	OwnerName string // as call control, a scheduler or the call bridge passed it: a GUID, sign-in name, JID, address or name
 	Start     time.Time
 	End       time.Time // zero while it runs
 	Levels    []Level   // ascending in time
+	Members   []Member  // ascending in time; only for a policy that NeedsMembers
 }
 
 // License is a kind of license that meetings take.
@@ -97,35 +108,21 @@ func (s Sixths) String() string {
 	}
 }
 
-// Policy names a rule set. Its version changes with every change of what it
-// decides, so that a stored decision says by which rules it was made.
-type Policy struct {
-	Name    string
-	Version int
-}
-
-// OwnerFirst returns the default policy: the owner of the space pays with a
-// personal license, present or not, else the meeting takes a shared one
-// (domain rules 13 and 14).
-func OwnerFirst() Policy { return Policy{Name: "owner-first", Version: 1} }
-
-// ErrUnknownPolicy says that no policy has the name and version asked for.
-var ErrUnknownPolicy = errors.New("no such policy")
-
-// Check returns ErrUnknownPolicy, wrapped with the name, unless Decide knows p.
-func (p Policy) Check() error {
-	if p != OwnerFirst() {
-		return fmt.Errorf("policy %q version %d: %w", p.Name, p.Version, ErrUnknownPolicy)
-	}
-	return nil
-}
-
-// The rules of owner-first, as Segment.Rule names them.
+// The rules of the policies, as Segment.Rule names them. Owner, ad hoc,
+// scheduler and member say whose personal license it is; the others say what is
+// taken of a shared one.
 const (
 	RuleOwner        = "owner"
+	RuleAdHoc        = "ad-hoc"
+	RuleScheduler    = "scheduler"
+	RuleMember       = "member"
 	RuleShared       = "shared"
 	RuleGateway      = "gateway"
 	RulePointToPoint = "point-to-point"
+	RuleAudio        = "audio-only"
+	RuleLyncGateway  = "lync-gateway"
+	RuleDualHome     = "dual-home"
+	RuleSecond       = "second-meeting"
 )
 
 // Segment is a stretch of a meeting with one license.
