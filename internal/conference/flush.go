@@ -218,7 +218,7 @@ func (c *cluster) flushChunk(ctx context.Context, f chunk) error {
 		if v.refs != nil {
 			v.entry.refs = v.refs
 		}
-		v.entry.end, v.entry.guessed = v.row.EndedAt, v.row.Estimated
+		v.entry.end, v.entry.guessed, v.entry.lost = v.row.EndedAt, v.row.Estimated, v.row.Lost
 		v.entry.absorbed = v.entry.absorbed[len(v.absorbed):]
 	}
 	c.mu.Unlock()
@@ -253,7 +253,7 @@ func (c *cluster) view(e *entry) view {
 			continue
 		}
 		s := c.sessions[records[i].Session]
-		v.row.Lost = v.row.Lost || s != nil && s.lostWithin(v.row.StartedAt, v.row.EndedAt)
+		v.row.Lost = v.row.Lost || s != nil && len(s.losses) > 0 && len(s.lostFrom(records)) > 0
 	}
 	v.row.Incomplete = v.row.Incomplete || v.row.Lost
 	return v

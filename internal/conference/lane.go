@@ -166,6 +166,7 @@ type verdict struct {
 	receipt   Receipt
 	seq       int64
 	ignored   []int
+	news      bool // a repeat announces a loss that is not known
 	conflicts []int
 }
 
@@ -227,6 +228,7 @@ func (c *cluster) judge(batch []*post, w *write) {
 				continue
 			case digest == r.Digest:
 				v.receipt.Repeats++
+				v.news = v.news || r.Missing > 0 && s != nil && s.loses(r)
 			default:
 				v.receipt.Conflicts++
 				v.conflicts = append(v.conflicts, j)
@@ -234,7 +236,7 @@ func (c *cluster) judge(batch []*post, w *write) {
 			}
 			v.ignored = append(v.ignored, j)
 		}
-		if v.receipt.New > 0 {
+		if v.receipt.New > 0 || v.news {
 			w.fresh++
 		}
 		w.judged[i] = v
@@ -322,7 +324,7 @@ func (c *cluster) insert(ctx context.Context, tx *store.Tx, batch []*post, w *wr
 				return fmt.Errorf("keep conflict: %w", err)
 			}
 		}
-		if v.receipt.New == 0 {
+		if v.receipt.New == 0 && !v.news {
 			continue
 		}
 		before++
