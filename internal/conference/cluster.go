@@ -80,6 +80,7 @@ func newCluster(e *Engine, row db.Cluster) (*cluster, error) {
 	for _, b := range allowed {
 		c.allowed[b] = true
 	}
+	c.queue.offered = make(chan struct{}, 1)
 	c.clear()
 	return c, nil
 }

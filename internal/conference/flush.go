@@ -17,10 +17,9 @@ import (
 )
 
 const (
-	flushChunk = 512 // meetings of one transaction
-	far        = 253402300799000
-	day        = int64(24 * time.Hour / time.Millisecond)
-	hour       = int64(time.Hour / time.Millisecond)
+	far  = 253402300799000
+	day  = int64(24 * time.Hour / time.Millisecond)
+	hour = int64(time.Hour / time.Millisecond)
 
 	// maxHours is for how many hours one segment counts: a call whose end never comes must not count for years.
 	maxHours = 31 * 24
@@ -34,6 +33,7 @@ var errBehind = errors.New("another replica has written newer meetings")
 func (c *cluster) flush(ctx context.Context) error {
 	c.flushing.Lock()
 	defer c.flushing.Unlock()
+	defer c.queue.stir()
 	defer c.evict()
 	for range 5 {
 		err := c.flushOnce(ctx)
@@ -95,22 +95,6 @@ func (c *cluster) routeAll(ctx context.Context) error {
 	}
 }
 
-func (c *cluster) flushChunks(ctx context.Context, generation int, target int64, dirty []*entry, sessions []sessionRow) error {
-	for done := false; !done; {
-		n := min(len(dirty), flushChunk)
-		done = n == len(dirty)
-		f := chunk{generation: generation, dirty: dirty[:n]}
-		if done {
-			f.sessions, f.shown = sessions, target
-		}
-		if err := c.flushChunk(ctx, f); err != nil {
-			return err
-		}
-		dirty = dirty[n:]
-	}
-	return nil
-}
-
 // sessionRow is a session on its way into the tables, with the ranges of its posts.
 type sessionRow struct {
 	db.PutSessionParams
@@ -157,73 +141,6 @@ type view struct {
 	row      db.Meeting
 	refs     []string // nil when they are written already
 	segments []db.Segment
-}
-
-// chunk is one transaction of a flush. The last one has the sessions and how far the journal is shown; 0 says nothing.
-type chunk struct {
-	generation int
-	dirty      []*entry
-	sessions   []sessionRow
-	shown      int64
-}
-
-func (c *cluster) flushChunk(ctx context.Context, f chunk) error {
-	c.mu.Lock()
-	if c.generation != f.generation {
-		c.mu.Unlock()
-		return errBehind
-	}
-	seq, flushed := c.routed, c.flushed
-	views := make([]view, 0, len(f.dirty))
-	for _, e := range f.dirty {
-		if c.entries[e.key] == e {
-			views = append(views, c.view(e))
-		}
-	}
-	c.mu.Unlock()
-	if err := c.decide(ctx, views); err != nil {
-		return err
-	}
-	alone := false // nobody else wrote meetings since this engine did
-	err := c.e.store.Update(ctx, "write meetings", func(tx *store.Tx) error {
-		last, err := tx.LockCluster(ctx, db.LockClusterParams{AccountID: c.account, ClusterID: c.id})
-		if err != nil {
-			return fmt.Errorf("lock bridge %s: %w", c.id, err)
-		}
-		if last.FlushedSeq > seq {
-			return errBehind
-		}
-		if err := tx.SetFlushed(ctx, db.SetFlushedParams{FlushedSeq: seq, ProjectedSeq: max(last.ProjectedSeq, f.shown), AccountID: c.account, ClusterID: c.id}); err != nil {
-			return fmt.Errorf("mark flush of %s: %w", c.id, err)
-		}
-		if err := c.writeSessions(ctx, tx, f.sessions, last.ProjectedSeq); err != nil {
-			return err
-		}
-		alone = last.FlushedSeq == flushed
-		return c.writeViews(ctx, tx, views, alone)
-	})
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.flushed = seq
-	if !alone {
-		for _, e := range c.entries {
-			e.written = nil
-		}
-	}
-	for i := range views {
-		v := &views[i]
-		v.entry.written = &v.segments
-		if v.refs != nil {
-			v.entry.refs = v.refs
-		}
-		v.entry.end, v.entry.guessed, v.entry.lost = v.row.EndedAt, v.row.Estimated, v.row.Lost
-		v.entry.absorbed = v.entry.absorbed[len(v.absorbed):]
-	}
-	c.mu.Unlock()
-	c.e.use(c.account)
-	return nil
 }
 
 // view folds a meeting and prepares its row.

@@ -31,6 +31,9 @@ type queue struct {
 	waiting []*post
 	bytes   int
 	leading bool
+	rider   *chunk // meetings that wait to be written with the next commit; only while leading
+
+	offered chan struct{} // holds one value when there is a rider, or a flush has ended
 }
 
 // post is one body on its way into the journal.
@@ -88,6 +91,10 @@ func (q *queue) next() []*post {
 	}
 	if n == 0 {
 		q.leading = false
+		if q.rider != nil {
+			q.rider.arrive(false)
+			q.rider = nil
+		}
 		return nil
 	}
 	batch := q.waiting[:n:n]
@@ -119,19 +126,42 @@ func (c *cluster) commit(batch []*post) {
 	}
 	c.repeats(batch)
 	c.e.dirty()
+	c.ease(ctx)
+}
+
+// ease waits, when too many meetings wait to be written, until the next commit can take some along.
+func (c *cluster) ease(ctx context.Context) {
 	c.mu.Lock()
 	behind := len(c.dirtied) > maxDirty
 	c.mu.Unlock()
-	if behind {
-		if err := c.flush(ctx); err != nil {
-			c.e.log.ErrorContext(ctx, "meetings are not written; it will be tried again", "bridge", c.id, "error", err)
-		}
+	if !behind {
+		return
+	}
+	if c.flushing.TryLock() { // nobody flushes
+		c.flushing.Unlock()
+		c.e.leaders.Go(func() {
+			whole, end := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+			defer end()
+			if err := c.flush(whole); err != nil {
+				c.e.log.ErrorContext(whole, "meetings are not written; it will be tried again", "bridge", c.id, "error", err)
+			}
+		})
+	}
+	select {
+	case <-c.queue.offered:
+	case <-ctx.Done():
 	}
 }
 
 // storeBatch writes what is new of a batch. Where other replicas are far ahead, it loads what they made of the journal
 // and tries again.
 func (c *cluster) storeBatch(ctx context.Context, batch []*post) (write, error) {
+	rider, carried := c.queue.passenger(), false
+	defer func() {
+		if rider != nil {
+			rider.arrive(carried)
+		}
+	}()
 	if err := c.load(ctx); err != nil {
 		return write{}, err
 	}
@@ -145,7 +175,13 @@ func (c *cluster) storeBatch(ctx context.Context, batch []*post) (write, error) 
 				return w, err
 			}
 		}
-		err := c.e.store.Update(ctx, "store call records", func(tx *store.Tx) error { return c.write(ctx, tx, batch, &w) })
+		err := c.update(ctx, batch, &w, rider)
+		if rider != nil && err != nil && !errors.Is(err, errFar) && !errors.Is(err, store.ErrUnknownOutcome) {
+			rider.arrive(false)
+			rider = nil
+			err = c.update(ctx, batch, &w, nil)
+		}
+		carried = err == nil
 		if !errors.Is(err, errFar) || attempt == 2 {
 			return w, err
 		}
@@ -153,6 +189,16 @@ func (c *cluster) storeBatch(ctx context.Context, batch []*post) (write, error) 
 			return w, err
 		}
 	}
+}
+
+// update is one transaction of posts, and of a chunk of meetings if there is one.
+func (c *cluster) update(ctx context.Context, batch []*post, w *write, rider *chunk) error {
+	return c.e.store.Update(ctx, "store call records", func(tx *store.Tx) error {
+		if err := c.write(ctx, tx, batch, w); err != nil || rider == nil {
+			return err
+		}
+		return c.writeChunk(ctx, tx, rider)
+	})
 }
 
 // identity is what makes two records the same (domain rule 2).
