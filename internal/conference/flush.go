@@ -176,8 +176,12 @@ func (c *cluster) view(e *entry) view {
 	return v
 }
 
+// earlyMentions is by how much the number of a record that names a call may be lower than that of the call's start.
+const earlyMentions = 1000
+
 // refs returns those by which a record to come can find the meeting once it is not in memory. While it runs it stays in
-// memory, and is loaded at every start. A leg of which everything was heard, from start to end, gets no more records.
+// memory, and is loaded at every start. A leg of which everything was heard, from start to end, gets no more records, and
+// neither does such a call: after its end the bridge does not name it, and what named it before was heard.
 func (c *cluster) refs(v *view, records []*cdr.Record) []string {
 	if v.row.EndedAt == 0 && !v.entry.leaving {
 		return nil
@@ -187,27 +191,39 @@ func (c *cluster) refs(v *view, records []*cdr.Record) []string {
 		first, last   int64
 		begun, closed bool
 	}
-	legs := map[string]*life{}
-	for _, r := range records {
-		if r.LegID == "" || r.MediaID != "" {
-			continue
-		}
-		l := legs[r.LegID]
+	lives := map[string]*life{} // by ref
+	live := func(ref string, r *cdr.Record, begins, ends cdr.Kind) {
+		l := lives[ref]
 		if l == nil {
 			l = &life{session: c.sessions[r.Session], first: r.Correlator}
-			legs[r.LegID] = l
+			lives[ref] = l
 		}
 		l.last = r.Correlator
-		l.begun = l.begun || r.Kind == cdr.CallLegStart
-		l.closed = l.closed || r.Kind == cdr.CallLegEnd
+		l.begun = l.begun || r.Kind == begins
+		l.closed = l.closed || r.Kind == ends
+	}
+	for _, r := range records {
+		switch {
+		case r.MediaID != "":
+		case r.LegID != "":
+			live("leg:"+r.LegID, r, cdr.CallLegStart, cdr.CallLegEnd)
+		case r.CallID != "":
+			live("call:"+r.CallID, r, cdr.CallStart, cdr.CallEnd)
+		}
 	}
 	refs := slices.DeleteFunc(c.router.RefsOf(v.entry.key), func(ref string) bool {
 		if ref == v.entry.key && keepsNoRef(ref) {
 			return true
 		}
-		id, ok := strings.CutPrefix(ref, "leg:")
-		l := legs[id]
-		return ok && l != nil && l.begun && l.closed && l.session != nil && l.session.covers(l.first, l.last)
+		l := lives[ref]
+		if l == nil || !l.begun || !l.closed || l.session == nil {
+			return false
+		}
+		first := l.first
+		if strings.HasPrefix(ref, "call:") {
+			first = max(0, first-earlyMentions)
+		}
+		return l.session.covers(first, l.last)
 	})
 	if v.row.EndedAt == 0 || v.row.Estimated {
 		refs = append(refs, sessionRefs(records)...)

@@ -40,6 +40,7 @@ type queue struct {
 type post struct {
 	cdr.Post
 	body    []byte
+	packed  []byte        // the body as it is stored
 	done    chan struct{} // closed when receipt and err stand
 	receipt Receipt
 	err     error
@@ -385,7 +386,7 @@ func (c *cluster) insert(ctx context.Context, tx *store.Tx, batch []*post, w *wr
 		}
 		rows = append(rows, db.CdrPost{
 			AccountID: c.account, ClusterID: c.id, Seq: v.seq, ReceivedAt: now, Session: p.Session, Callbridge: p.CallBridge,
-			DirectoryVersion: version, Ignored: ignored, Body: p.body,
+			DirectoryVersion: version, Ignored: ignored, Body: p.packed,
 		})
 		w.posts = append(w.posts, &journalPost{
 			seq: v.seq, version: version, session: p.Session, bridge: p.CallBridge, records: p.Records, ignored: v.ignored,
