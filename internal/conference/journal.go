@@ -26,20 +26,9 @@ type journalPost struct {
 	ignored         []int // positions of records that were known before
 
 	// Filled in when it is heard.
-	before  int64 // highest correlator of the session before it
-	newest  bool  // it may have made its session the newest of its call bridge
-	replay  bool  // meetings may show its records already
-	shifted *span // between which times something was lost, or turned out not to be
-
-	next, asked int64 // of a note: the number that the next record will have, and when the call bridge said so
-}
-
-// shift says that what was lost at a time is another now.
-func (p *journalPost) shift(at int64) {
-	if p.shifted == nil {
-		p.shifted = &span{at, at}
-	}
-	p.shifted[0], p.shifted[1] = min(p.shifted[0], at), max(p.shifted[1], at)
+	before int64 // highest correlator of the session before it
+	newest bool  // it may have made its session the newest of its call bridge
+	replay bool  // meetings may show its records already
 }
 
 // each calls fn with the records that count.
@@ -58,9 +47,6 @@ func postOf(seq, version int64, ignored string, body []byte) (*journalPost, erro
 		return nil, fmt.Errorf("read stored post %d: %w", seq, err)
 	}
 	p := &journalPost{seq: seq, version: version, session: parsed.Session, bridge: parsed.CallBridge, records: parsed.Records}
-	if err := noteOf(p, parsed, body); err != nil {
-		return nil, err
-	}
 	if ignored != "" {
 		if err := json.Unmarshal([]byte(ignored), &p.ignored); err != nil {
 			return nil, fmt.Errorf("read stored post %d: %w", seq, err)
@@ -185,7 +171,6 @@ type held struct {
 	version int64
 	end     int64
 	guessed bool
-	lost    bool
 	records []*cdr.Record
 }
 
@@ -201,7 +186,7 @@ func (c *cluster) readRunning(ctx context.Context, tx *store.Tx) ([]held, error)
 			if err != nil {
 				return nil, fmt.Errorf("read records of %s: %w", r.MeetingID, err)
 			}
-			out = append(out, held{r.MeetingID, r.MeetingKey, r.DirectoryVersion, 0, false, true, records})
+			out = append(out, held{r.MeetingID, r.MeetingKey, r.DirectoryVersion, 0, false, records})
 		}
 		if len(rows) < page {
 			break
@@ -218,7 +203,7 @@ func (c *cluster) restore(h held) {
 		return
 	}
 	e := c.entry(h.key, h.version)
-	e.touched, e.end, e.guessed, e.lost, e.written = c.e.now(), h.end, h.guessed, h.lost, nil
+	e.touched, e.end, e.guessed, e.written = c.e.now(), h.end, h.guessed, nil
 	c.router.Restore(h.key, h.records)
 }
 
@@ -255,7 +240,7 @@ func (c *cluster) routeLocked(ctx context.Context) error {
 		if len(posts) == 0 {
 			return nil
 		}
-		back, err := c.missing(ctx, refs, posts)
+		back, err := c.missing(ctx, refs)
 		if err != nil {
 			return err
 		}
@@ -274,14 +259,10 @@ func (c *cluster) routeLocked(ctx context.Context) error {
 	}
 }
 
-// missing reads the meetings that refs belong to, or that losses may concern, and that are not in memory. A leg may lead to a meeting whose other legs
+// missing reads the meetings that refs belong to and that are not in memory. A leg may lead to a meeting whose other legs
 // and calls lead to no further one: a meeting is stored with all its records.
-func (c *cluster) missing(ctx context.Context, refs []string, posts []*journalPost) ([]held, error) {
-	shifted := false
-	for _, p := range posts {
-		shifted = shifted || p.shifted != nil
-	}
-	if len(refs) == 0 && !shifted {
+func (c *cluster) missing(ctx context.Context, refs []string) ([]held, error) {
+	if len(refs) == 0 {
 		return nil, nil
 	}
 	var keyed []string
@@ -302,13 +283,6 @@ func (c *cluster) missing(ctx context.Context, refs []string, posts []*journalPo
 			return err
 		}
 		ids = append(ids, there...)
-		if shifted {
-			doubtful, err := c.doubtful(ctx, tx, posts)
-			if err != nil {
-				return err
-			}
-			ids = append(ids, doubtful...)
-		}
 		slices.Sort(ids)
 		for _, id := range slices.Compact(ids) {
 			c.mu.Lock()
@@ -325,7 +299,7 @@ func (c *cluster) missing(ctx context.Context, refs []string, posts []*journalPo
 			if err != nil {
 				return fmt.Errorf("read records of %s: %w", id, err)
 			}
-			out = append(out, held{id, row.MeetingKey, row.DirectoryVersion, row.EndedAt, row.Estimated, row.Lost, records})
+			out = append(out, held{id, row.MeetingKey, row.DirectoryVersion, row.EndedAt, row.Estimated, records})
 		}
 		return nil
 	})

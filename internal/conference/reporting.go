@@ -172,6 +172,9 @@ func (w *work) run(ctx context.Context) {
 		if again > 0 {
 			time.AfterFunc(again, w.wake)
 		}
+		if err := w.engine.tidy(ctx, w.account); err != nil {
+			w.engine.complain(ctx, "hours and days are not counted yet; a question counts them", err)
+		}
 	}
 }
 

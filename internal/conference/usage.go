@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/license"
@@ -27,7 +26,7 @@ type HourUsage struct {
 
 const (
 	maxUsage     = 200_000 // rows of one answer
-	hoursAtOnce  = 24 * 7  // computed in one transaction
+	hoursAtOnce  = 24      // computed in one transaction
 	meetingsKind = "meetings"
 )
 
@@ -143,17 +142,20 @@ func count(ctx context.Context, tx *store.Tx, account string, lo, hi, changedBy 
 		return fmt.Errorf("read lasting segments: %w", err)
 	}
 	for _, s := range lasting {
-		spread(uses, s.Tag, s.MeetingID, s.FromAt, min(s.ToAt, s.FromAt-s.FromAt%hour+maxHours*hour), s.Sixths, lo, hi)
+		spread(uses, s.Tag, s.MeetingID, s.FromAt, counted(s.FromAt, s.ToAt), s.Sixths, lo, hi)
 	}
 	rows := make([]db.UsageHour, 0, len(stale))
 	for _, s := range stale {
 		u := uses[hourMark{s.Tag, s.HourAt}]
-		peak, at := meeting.Peak(u.charges, store.At(s.HourAt), store.At(s.HourAt+hour))
+		n := measure(u.charges, s.HourAt, s.HourAt+hour)
 		slices.Sort(u.meetings)
-		rows = append(rows, db.UsageHour{AccountID: account, Tag: s.Tag, HourAt: s.HourAt, Peak: int64(peak), PeakAt: store.Ms(at),
-			Meetings: int64(len(slices.Compact(u.meetings))), ChangedAt: store.Ms(tx.Now())})
+		rows = append(rows, db.UsageHour{AccountID: account, Tag: s.Tag, HourAt: s.HourAt, Peak: int64(n.peak), PeakAt: store.Ms(n.at),
+			Meetings: int64(len(slices.Compact(u.meetings))), ChangedAt: store.Ms(tx.Now()), Levels: encodeLevels(n.levels), Sampled: int64(n.sampled)})
 	}
-	return tx.PutHours(ctx, rows)
+	if err := tx.PutHours(ctx, rows); err != nil {
+		return err
+	}
+	return tx.MarkDays(ctx, daysOf(rows))
 }
 
 // hourUse is what overlaps one hour.
@@ -203,76 +205,4 @@ func (h hourMarks) rows(account string, now int64) []db.UsageHour {
 	}
 	slices.SortFunc(rows, func(a, b db.UsageHour) int { return cmp.Or(cmp.Compare(a.HourAt, b.HourAt), cmp.Compare(a.Tag, b.Tag)) })
 	return rows
-}
-
-// maxReport is how many rows a report has at most.
-const maxReport = 200_000
-
-// Report makes a table for [from, to). Of the kind "meetings" it has a row per segment of the meetings that started then.
-// Errors: a license.Error of kind not found for another kind, too large above 200,000 rows.
-func (e *Engine) Report(ctx context.Context, account, kind string, from, to time.Time) (license.Report, error) {
-	if kind != meetingsKind {
-		return license.Report{}, license.NotFound("report", kind)
-	}
-	if err := e.sync(ctx, account); err != nil {
-		return license.Report{}, err
-	}
-	out := license.Report{Kind: kind, Columns: []string{"meeting", "name", "space", "startedAt", "endedAt", "participantsMax", "from", "to",
-		"license", "tag", "sixths", "user", "rule", "why"}}
-	err := e.store.View(ctx, func(tx *store.Tx) error {
-		rows, err := tx.MeetingsFrom(ctx, db.MeetingsFromParams{AccountID: account, FromAt: max(store.Ms(from), 1), ToAt: store.Ms(to), Page: maxReport + 1})
-		if err != nil {
-			return err
-		}
-		out.Rows = out.Rows[:0]
-		sentences := map[string]string{}
-		for _, r := range rows {
-			segments, err := decodeSegments(r.MeetingID, r.Segments)
-			if err != nil {
-				return err
-			}
-			for _, s := range segments {
-				facts := r.Facts
-				if s.Why != nil {
-					facts = string(s.Why)
-				}
-				if _, known := sentences[facts]; !known {
-					if sentences[facts], err = sentence(facts); err != nil {
-						return err
-					}
-				}
-				out.Rows = append(out.Rows, []any{r.MeetingID, r.Name, orNil(r.Space), store.At(r.StartedAt), timeOrNil(r.EndedAt), r.ParticipantsMax,
-					store.At(s.From), timeOrNil(s.To), s.License, s.Tag, s.Sixths, orNil(s.User), s.Rule, sentences[facts]})
-			}
-			if len(out.Rows) > maxReport {
-				return license.Refuse(license.KindTooLarge, "report-too-long", "ask for a shorter period", "the report has more than %d rows", maxReport)
-			}
-		}
-		return nil
-	})
-	return out, outcome("make report", err)
-}
-
-// sentence is stored facts in words.
-func sentence(stored string) (string, error) {
-	facts, err := decodeFacts(stored)
-	texts := make([]string, len(facts))
-	for i, f := range facts {
-		texts[i] = f.Text
-	}
-	return strings.Join(texts, " "), err
-}
-
-func orNil(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
-}
-
-func timeOrNil(ms int64) any {
-	if at := ended(ms); at != nil {
-		return *at
-	}
-	return nil
 }

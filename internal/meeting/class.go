@@ -35,3 +35,29 @@ func ClassOf(l License, rule string) Class {
 		return ClassFull
 	}
 }
+
+// HostOf returns whose meeting it is by the facts of its decision, charged or
+// not: the owner that they name, or the person who called or booked. It is empty
+// when nobody is known.
+func HostOf(facts []Fact) string {
+	for _, name := range []string{"owner", "user"} {
+		for _, f := range facts {
+			if host := f.Args[name]; host != "" {
+				return host
+			}
+		}
+	}
+	return ""
+}
+
+// CauseOf returns the code of the fact that made a meeting take a shared license.
+func CauseOf(facts []Fact) string {
+	if len(facts) == 0 {
+		return ""
+	}
+	return facts[0].Code
+}
+
+// PersonalWouldHelp reports whether a meeting that took a shared license for
+// this cause would be charged to its host, had the host a personal one.
+func PersonalWouldHelp(cause string) bool { return cause != GatewayCall }

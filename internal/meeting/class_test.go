@@ -25,3 +25,14 @@ func TestClassOf(t *testing.T) {
 		}
 	}
 }
+
+func TestHostOf(t *testing.T) {
+	t.Parallel()
+	facts := Decide(OwnerFirst(), call(TypeSpace, "space-of-noor", 0, 3), quay().directory()).Why
+	if host, cause := HostOf(facts), CauseOf(facts); host != "noor@quay.example" || cause != OwnerWithoutLicense {
+		t.Errorf("got %q because of %q", host, cause)
+	}
+	if host, cause := HostOf(nil), CauseOf(nil); host != "" || cause != "" {
+		t.Errorf("got %q because of %q for nothing", host, cause)
+	}
+}

@@ -76,6 +76,13 @@ func TestRule21Levels(t *testing.T) {
 				t.Errorf("curve at %v: got %v, want %v", p.Sixths, p.For, atLeast)
 			}
 		}
+		var sampled Sixths
+		for sec := 0; sec < 60; sec += 7 {
+			sampled = max(sampled, taken(charges, sec))
+		}
+		if got := Sampled(profile, second(0), second(60), 7*time.Second); got != sampled {
+			t.Errorf("sampled every 7 seconds: got %v, want %v", got, sampled)
+		}
 		// Two halves come to the whole.
 		half := append(Levels(Profile(charges, second(0), second(25)), second(25)), Levels(Profile(charges, second(25), second(60)), second(60))...)
 		if got := MergeLevels(half); !slices.Equal(got, levels) {

@@ -182,3 +182,18 @@ func Above(levels []LevelTime, sixths Sixths) time.Duration {
 	}
 	return sum
 }
+
+// Sampled is the most that a profile of [from, to) shows at multiples of a time
+// after from: what snapshots see of it (domain rule 21).
+func Sampled(profile []Step, from, to time.Time, every time.Duration) (most Sixths) {
+	i := 0
+	for at := from; at.Before(to) && len(profile) > 0; at = at.Add(every) {
+		for i+1 < len(profile) && !profile[i+1].At.After(at) {
+			i++
+		}
+		if !profile[i].At.After(at) {
+			most = max(most, profile[i].Sixths)
+		}
+	}
+	return most
+}

@@ -69,6 +69,19 @@ func EntitledMost(grants []Grant, from, to time.Time) int64 {
 	return most
 }
 
+// EntitledLeast is the least that was owned at an instant of [from, to).
+func EntitledLeast(grants []Grant, from, to time.Time) int64 {
+	least := Entitled(grants, from)
+	for _, g := range grants {
+		for _, at := range []time.Time{g.From, g.To} {
+			if at.After(from) && at.Before(to) {
+				least = min(least, Entitled(grants, at))
+			}
+		}
+	}
+	return least
+}
+
 // Assignment is the number of users who hold a personal license from an instant
 // on, by a version of the directory.
 type Assignment struct {

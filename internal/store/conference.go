@@ -25,16 +25,22 @@ var (
 	putRefs = &insertion{"INSERT INTO meeting_ref (account_id, cluster_id, ref, meeting_id)",
 		" ON CONFLICT (account_id, cluster_id, ref, meeting_id) DO NOTHING"}
 	markHours = &insertion{hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET stale = TRUE, changed_at = excluded.changed_at"}
-	putHours  = &insertion{hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET peak = excluded.peak, peak_at = excluded.peak_at, " +
-		"meetings = excluded.meetings, stale = FALSE"}
+	putHours  = &insertion{hoursLevelsHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET peak = excluded.peak, peak_at = excluded.peak_at, " +
+		"meetings = excluded.meetings, levels = excluded.levels, sampled = excluded.sampled, stale = FALSE"}
+	markDays = &insertion{"INSERT INTO usage_day (account_id, tag, day_at, peak, peak_at, meetings, used, sampled, levels, marks, stale)",
+		" ON CONFLICT (account_id, tag, day_at) DO UPDATE SET stale = TRUE, marks = usage_day.marks + 1"}
+	insertHostDays         = &insertion{"INSERT INTO usage_host_day (account_id, day_at, host, meetings, personal, seconds, held, personal_held, participants_max)", ""}
 	insertDirectoryUsers   = &insertion{"INSERT INTO directory_user (account_id, jid, from_version, to_version, guid, email, personal, user_id, name)", ""}
 	insertDirectoryDevices = &insertion{"INSERT INTO directory_device (account_id, device, from_version, to_version, owner)", ""}
 	insertDirectorySpaces  = &insertion{"INSERT INTO directory_space (account_id, space_id, from_version, to_version, name, owner)", ""}
 )
 
-const hoursHead = "INSERT INTO usage_hour (account_id, tag, hour_at, peak, peak_at, meetings, changed_at, stale, reported)"
+const (
+	hoursHead       = "INSERT INTO usage_hour (account_id, tag, hour_at, peak, peak_at, meetings, changed_at, stale, reported)"
+	hoursLevelsHead = "INSERT INTO usage_hour (account_id, tag, hour_at, peak, peak_at, meetings, changed_at, stale, reported, levels, sampled)"
+)
 
-// InsertPosts appends to the journal of call-record posts; bodies are as Pack made them.
+// InsertPosts appends to the journal of call-record posts.
 func (tx *Tx) InsertPosts(ctx context.Context, posts []db.CdrPost) error {
 	return insertRows(ctx, tx, insertPosts, posts, func(v []any, p *db.CdrPost) []any {
 		return append(v, p.AccountID, p.ClusterID, p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.DirectoryVersion, p.Ignored, p.Body)
@@ -82,8 +88,48 @@ func (tx *Tx) MarkHours(ctx context.Context, hours []db.UsageHour) error {
 // PutHours writes what hours came to; whether they were reported stays as it is.
 func (tx *Tx) PutHours(ctx context.Context, hours []db.UsageHour) error {
 	return insertRows(ctx, tx, putHours, hours, func(v []any, h *db.UsageHour) []any {
-		return append(v, h.AccountID, h.Tag, h.HourAt, h.Peak, h.PeakAt, h.Meetings, h.ChangedAt, false, false)
+		return append(v, h.AccountID, h.Tag, h.HourAt, h.Peak, h.PeakAt, h.Meetings, h.ChangedAt, false, false, h.Levels, h.Sampled)
 	})
+}
+
+// MarkDays makes days stale, given by account, tag and day_at. The caller sorts them, so that two transactions never wait
+// for each other.
+func (tx *Tx) MarkDays(ctx context.Context, days []db.UsageDay) error {
+	return insertRows(ctx, tx, markDays, days, func(v []any, d *db.UsageDay) []any {
+		return append(v, d.AccountID, d.Tag, d.DayAt, int64(0), int64(0), int64(0), int64(0), int64(0), "", int64(1), true)
+	})
+}
+
+// InsertHostDays adds what hosts hosted on a day.
+func (tx *Tx) InsertHostDays(ctx context.Context, rows []db.UsageHostDay) error {
+	return insertRows(ctx, tx, insertHostDays, rows, func(v []any, r *db.UsageHostDay) []any {
+		return append(v, r.AccountID, r.DayAt, r.Host, r.Meetings, r.Personal, r.Seconds, r.Held, r.PersonalHeld, r.ParticipantsMax)
+	})
+}
+
+// Hosting is what is needed of a meeting to say who hosted it.
+type Hosting struct {
+	MeetingID, Name, Space string
+	Bridges, Facts         string // JSON
+	Segments               string // JSON
+	StartedAt              int64
+	ParticipantsMax        int64
+}
+
+// Hostings reads some meetings, in no order.
+func (tx *Tx) Hostings(ctx context.Context, account string, ids []string) ([]Hosting, error) {
+	out := make([]Hosting, 0, len(ids))
+	err := tx.queryIn(ctx, `SELECT meeting_id, name, space, bridges, facts, segments, started_at, participants_max FROM meeting
+WHERE account_id = $1 AND meeting_id IN `, "", account, ids, func(scan func(...any) error) error {
+		var h Hosting
+		err := scan(&h.MeetingID, &h.Name, &h.Space, &h.Bridges, &h.Facts, &h.Segments, &h.StartedAt, &h.ParticipantsMax)
+		out = append(out, h)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %d meetings: %w", len(ids), err)
+	}
+	return out, nil
 }
 
 // InsertDirectoryUsers adds users to a version of the directory.
@@ -137,6 +183,24 @@ func (tx *Tx) MeetingsByRefs(ctx context.Context, account, cluster string, refs 
 		refs = refs[taken:]
 	}
 	return ids, nil
+}
+
+// MeetingRecords calls fn with the id, the end and the records of each of some meetings, in no order.
+func (tx *Tx) MeetingRecords(ctx context.Context, account string, ids []string, fn func(id string, ended int64, records []byte) error) error {
+	err := tx.queryIn(ctx, "SELECT meeting_id, ended_at, records FROM meeting WHERE account_id = $1 AND meeting_id IN ", "", account, ids,
+		func(scan func(...any) error) error {
+			var id string
+			var ended int64
+			var records []byte
+			if err := scan(&id, &ended, &records); err != nil {
+				return err
+			}
+			return fn(id, ended, records)
+		})
+	if err != nil {
+		return fmt.Errorf("read records of %d meetings: %w", len(ids), err)
+	}
+	return nil
 }
 
 // MeetingsThere returns which of some ids are those of stored meetings, in no order.

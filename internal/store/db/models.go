@@ -19,6 +19,14 @@ type AccountName struct {
 	AccountID string
 }
 
+type ActivationKey struct {
+	AccountID  string
+	ClusterID  string
+	Callbridge string
+	Present    bool
+	UntilAt    int64
+}
+
 type AgentState struct {
 	AccountID string
 	AgentID   string
@@ -80,7 +88,6 @@ type CdrSession struct {
 	Repeats    int64
 	FirstAt    int64
 	LastAt     int64
-	Announced  int64
 }
 
 type Cluster struct {
@@ -103,6 +110,20 @@ type Conference struct {
 	EnabledAt        int64
 	DirectoryVersion int64
 	SweptAt          int64
+}
+
+type ConferenceAllocation struct {
+	AccountID string
+	ClusterID string
+	Tag       string
+	Quantity  int64
+}
+
+type ConferenceThreshold struct {
+	AccountID string
+	Level1    int64
+	Level2    int64
+	Level3    int64
 }
 
 type Credential struct {
@@ -435,6 +456,44 @@ type Token struct {
 	ExportControlled bool
 }
 
+type UsageDay struct {
+	AccountID string
+	Tag       string
+	DayAt     int64
+	Peak      int64
+	PeakAt    int64
+	Meetings  int64
+	Used      int64
+	Sampled   int64
+	Levels    string
+	Marks     int64
+	Stale     bool
+}
+
+type UsageHostDay struct {
+	AccountID       string
+	DayAt           int64
+	Host            string
+	Meetings        int64
+	Personal        int64
+	Seconds         int64
+	Held            int64
+	PersonalHeld    int64
+	ParticipantsMax int64
+}
+
+type UsageHostMonth struct {
+	AccountID       string
+	MonthAt         int64
+	Host            string
+	Meetings        int64
+	Personal        int64
+	Seconds         int64
+	Held            int64
+	PersonalHeld    int64
+	ParticipantsMax int64
+}
+
 type UsageHour struct {
 	AccountID string
 	Tag       string
@@ -445,6 +504,14 @@ type UsageHour struct {
 	ChangedAt int64
 	Stale     bool
 	Reported  bool
+	Levels    string
+	Sampled   int64
+}
+
+type UsageMonthStale struct {
+	AccountID string
+	MonthAt   int64
+	Marks     int64
 }
 
 type UsagePeak struct {
