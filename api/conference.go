@@ -26,7 +26,8 @@ type Bridge struct {
 	Records     int64      `json:"records" doc:"Records stored."`
 	Repeats     int64      `json:"repeats" doc:"Records that came again and were ignored."`
 	Conflicts   int64      `json:"conflicts" doc:"Records that contradict a stored one; kept and flagged."`
-	Missing     int64      `json:"missing" doc:"Records that the call bridge numbered and that never came."`
+	Missing     int64      `json:"missing" doc:"Records that the call bridges lost and that have not come by now."`
+	Announced   int64      `json:"announced" doc:"Records that the call bridges said they lost, whether or not they came after all."`
 	Refused     int64      `json:"refused" doc:"Posts that were malformed."`
 }
 
@@ -96,9 +97,21 @@ type Meeting struct {
 	Why              []Reason      `json:"why" nullable:"false" doc:"What holds for the meeting as a whole: at most 10."`
 	More             int           `json:"more,omitempty" doc:"How many reasons were left out."`
 	Incomplete       bool          `json:"incomplete" doc:"Records are known to be missing."`
+	Missing          []Missing     `json:"missing,omitempty" nullable:"false" doc:"Records that are lost from its time; only in the answer about one meeting."`
 	Estimated        bool          `json:"estimated" doc:"Its end is an estimate, as the end record never came."`
 	Conflicts        int64         `json:"conflicts" doc:"Records about it that contradict a stored one."`
 	Participants     []Participant `json:"participants,omitempty" nullable:"false" doc:"Who took part; only in the answer about one meeting."`
+}
+
+// Missing is records that were lost while a meeting ran: nobody knows whether they were about it.
+type Missing struct {
+	CallBridge string     `json:"callBridge,omitempty" doc:"GUID of the call bridge that lost them."`
+	Session    string     `json:"session" doc:"The run of the call bridge."`
+	Records    int64      `json:"records" doc:"How many."`
+	From       *time.Time `json:"from,omitempty" doc:"Time of the last record of the meeting before them; absent for none."`
+	To         time.Time  `json:"to" doc:"Time of the next record, or when the loss was noticed."`
+	Cause      string     `json:"cause" doc:"announced: the call bridge said so; unnumbered: it said so, and its numbers do not show which; tail: it numbered more than it sent."`
+	Text       string     `json:"text" doc:"The same as a sentence."`
 }
 
 // Segment is a stretch of a meeting with one license. It has positive length.

@@ -74,6 +74,8 @@ func (c meetingShowCmd) Run(ctx context.Context, s *shell) error {
 	}
 	return s.print(m, func(w io.Writer) {
 		writeMeeting(w, m)
+		fields(w, "Incomplete", m.Incomplete, "Estimated", m.Estimated, "Contradicting records", m.Conflicts)
+		writeMissing(w, m.Missing)
 		fmt.Fprintln(w)
 		t := newTable(w, "from | to | license | charged to | rule")
 		for _, segment := range m.Segments {
@@ -114,8 +116,8 @@ func (c meetingWhyCmd) Run(ctx context.Context, s *shell) error {
 			writeWhy(w, m.Why, m.More)
 		}
 		var doubts []string
-		if m.Incomplete {
-			doubts = append(doubts, "records are known to be missing")
+		if m.Incomplete && len(m.Missing) == 0 {
+			doubts = append(doubts, "the start or end of a call or participant was not recorded")
 		}
 		if m.Estimated {
 			doubts = append(doubts, "its end is an estimate")
@@ -126,6 +128,7 @@ func (c meetingWhyCmd) Run(ctx context.Context, s *shell) error {
 		if len(doubts) > 0 {
 			fmt.Fprintf(w, "\nNot certain: %s.\n", strings.Join(doubts, "; "))
 		}
+		writeMissing(w, m.Missing)
 	})
 }
 

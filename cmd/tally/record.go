@@ -65,3 +65,13 @@ func orDash(n int64) any {
 	}
 	return n
 }
+
+// writeMissing says which records are lost from the time of a meeting.
+func writeMissing(w io.Writer, all []api.Missing) {
+	if len(all) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, m := range all {
+		fmt.Fprintln(w, cellText(m.Text))
+	}
+}

@@ -7,7 +7,7 @@ type List struct {
 	Total Number `xml:"total,attr"`
 }
 
-// Status is /system/status.
+// Status is /system/status. What a server does not measure is left out.
 type Status struct {
 	XMLName              xml.Name `xml:"status"`
 	HostID               Text     `xml:"hostId,omitempty"`
@@ -19,12 +19,12 @@ type Status struct {
 	ClusterID            Text     `xml:"clusterId,omitempty"`
 	CDRCorrelatorIndex   *Number  `xml:"cdrCorrelatorIndex"` // of the next record; nil before version 2.2
 	CallLegsActive       Number   `xml:"callLegsActive"`
-	CallLegsMaxActive    Number   `xml:"callLegsMaxActive"`
-	CallLegsCompleted    Number   `xml:"callLegsCompleted"`
-	AudioBitRateOutgoing Number   `xml:"audioBitRateOutgoing"`
-	AudioBitRateIncoming Number   `xml:"audioBitRateIncoming"`
-	VideoBitRateOutgoing Number   `xml:"videoBitRateOutgoing"`
-	VideoBitRateIncoming Number   `xml:"videoBitRateIncoming"`
+	CallLegsMaxActive    *Number  `xml:"callLegsMaxActive"`
+	CallLegsCompleted    *Number  `xml:"callLegsCompleted"`
+	AudioBitRateOutgoing *Number  `xml:"audioBitRateOutgoing"`
+	AudioBitRateIncoming *Number  `xml:"audioBitRateIncoming"`
+	VideoBitRateOutgoing *Number  `xml:"videoBitRateOutgoing"`
+	VideoBitRateIncoming *Number  `xml:"videoBitRateIncoming"`
 }
 
 // Alarms is /system/alarms.

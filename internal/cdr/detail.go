@@ -50,13 +50,13 @@ func Details(body []byte) ([]Detail, error) {
 type reader struct {
 	out                 []Detail
 	session, callBridge string
-	stack               []level // the root has the path "/", a record ""
+	stack               []element // the root has the path "/", a record ""
 	current             Detail
 	text                []byte
 }
 
-// level is an open element.
-type level struct {
+// element is an open element.
+type element struct {
 	path  string
 	field int            // where its field stands, -1 for none yet
 	empty bool           // nothing was in it so far
@@ -67,7 +67,7 @@ func (r *reader) read(d *xml.Decoder) error {
 	for {
 		token, err := d.Token()
 		if err != nil {
-			if slices.ContainsFunc(r.stack, func(l level) bool { return l.path == "" }) {
+			if slices.ContainsFunc(r.stack, func(l element) bool { return l.path == "" }) {
 				r.out = append(r.out, r.current) // a record that was cut off
 			}
 			if errors.Is(err, io.EOF) {
@@ -100,12 +100,12 @@ func (r *reader) start(t xml.StartElement) {
 				r.callBridge = clipped([]byte(v))
 			}
 		}
-		r.stack = append(r.stack, level{path: "/", field: -1})
+		r.stack = append(r.stack, element{path: "/", field: -1})
 		return
 	}
 	if len(r.stack) == 0 || r.stack[len(r.stack)-1].path == "/" {
 		r.current = Detail{Session: r.session, CallBridge: r.callBridge, Correlator: -1}
-		r.stack = append(r.stack, level{path: "", field: -1, empty: true})
+		r.stack = append(r.stack, element{path: "", field: -1, empty: true})
 		for _, a := range attributes(t.Attr) {
 			switch string(a.name) {
 			case "type":
@@ -132,7 +132,7 @@ func (r *reader) start(t xml.StartElement) {
 	if parent.path != "" {
 		name = parent.path + "/" + name
 	}
-	r.stack = append(r.stack, level{path: name, field: -1, empty: len(t.Attr) == 0})
+	r.stack = append(r.stack, element{path: name, field: -1, empty: len(t.Attr) == 0})
 	for _, a := range attributes(t.Attr) {
 		r.field(name+"@"+string(a.name), a.value)
 	}

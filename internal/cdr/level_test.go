@@ -27,7 +27,7 @@ func levelsOf(tp *tape) []Level {
 	return Fold("corr:x", tp.records, Options{}).Levels
 }
 
-func level(seconds, participants int, audio, lync, media, callers int32) Level {
+func atLevel(seconds, participants int, audio, lync, media, callers int32) Level {
 	return Level{at(seconds), participants, audio, lync, media, callers}
 }
 
@@ -40,14 +40,14 @@ func TestRule19AudioOnly(t *testing.T) {
 		tp.legStart(i+1, leg, "c")
 		tp.update(i+1, leg, "c", StateConnected)
 	}
-	if got, want := levelsOf(tp), []Level{level(1, 1, 0, 0, 0, 0), level(2, 2, 0, 0, 0, 0), level(3, 3, 0, 0, 0, 0), level(4, 4, 0, 0, 0, 0)}; !slices.Equal(got, want) {
+	if got, want := levelsOf(tp), []Level{atLevel(1, 1, 0, 0, 0, 0), atLevel(2, 2, 0, 0, 0, 0), atLevel(3, 3, 0, 0, 0, 0), atLevel(4, 4, 0, 0, 0, 0)}; !slices.Equal(got, want) {
 		t.Errorf("while all run: got %v", got)
 	}
 	tp.media(10, "audio", true, false)
 	tp.media(11, "video", true, true)
 	tp.media(12, "silent", false, false)
-	want := []Level{level(1, 1, 1, 0, 0, 0), level(2, 2, 1, 0, 0, 0), level(3, 3, 1, 0, 0, 0), level(4, 4, 1, 0, 0, 0),
-		level(10, 3, 0, 0, 0, 0), level(11, 2, 0, 0, 0, 0), level(12, 1, 0, 0, 0, 0)}
+	want := []Level{atLevel(1, 1, 1, 0, 0, 0), atLevel(2, 2, 1, 0, 0, 0), atLevel(3, 3, 1, 0, 0, 0), atLevel(4, 4, 1, 0, 0, 0),
+		atLevel(10, 3, 0, 0, 0, 0), atLevel(11, 2, 0, 0, 0, 0), atLevel(12, 1, 0, 0, 0, 0)}
 	if got := levelsOf(tp); !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
@@ -64,7 +64,7 @@ func TestRule20PictureLeaves(t *testing.T) {
 	tp.update(5, "b", "c", StateConnected)
 	tp.media(5, "a", true, true)
 	tp.media(9, "b", true, false)
-	if got, want := levelsOf(tp), []Level{level(1, 1, 0, 0, 0, 0), level(5, 1, 1, 0, 0, 0), level(9, 0, 0, 0, 0, 0)}; !slices.Equal(got, want) {
+	if got, want := levelsOf(tp), []Level{atLevel(1, 1, 0, 0, 0, 0), atLevel(5, 1, 1, 0, 0, 0), atLevel(9, 0, 0, 0, 0, 0)}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -85,7 +85,7 @@ func TestRule19RecordersAreNeither(t *testing.T) {
 	tp.recorder(6, RecordingEnd, "m1", "", "")
 	tp.recorder(7, StreamingEnd, "m2", "", "")
 	tp.media(9, "a", true, false)
-	want := []Level{level(1, 1, 1, 0, 0, 0), level(2, 2, 1, 0, 1, 0), level(4, 3, 1, 0, 2, 0), level(6, 2, 1, 0, 1, 0), level(7, 1, 1, 0, 0, 0), level(9, 0, 0, 0, 0, 0)}
+	want := []Level{atLevel(1, 1, 1, 0, 0, 0), atLevel(2, 2, 1, 0, 1, 0), atLevel(4, 3, 1, 0, 2, 0), atLevel(6, 2, 1, 0, 1, 0), atLevel(7, 1, 1, 0, 0, 0), atLevel(9, 0, 0, 0, 0, 0)}
 	if got := levelsOf(tp); !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
@@ -101,8 +101,8 @@ func TestRule18LyncLegs(t *testing.T) {
 	tp.lync(2, 18, "l2", "c")
 	tp.lync(3, 9, "l3", "d")
 	tp.joined(4, 15, "sip", "d")
-	want := []Level{level(1, 1, 0, 1, 0, 1), level(2, 2, 0, 2, 0, 1), level(3, 3, 0, 3, 0, 2), level(4, 4, 0, 3, 0, 2),
-		level(9, 3, 0, 2, 0, 1), level(15, 2, 0, 2, 0, 1), level(18, 1, 0, 1, 0, 1), level(20, 0, 0, 0, 0, 0)}
+	want := []Level{atLevel(1, 1, 0, 1, 0, 1), atLevel(2, 2, 0, 2, 0, 1), atLevel(3, 3, 0, 3, 0, 2), atLevel(4, 4, 0, 3, 0, 2),
+		atLevel(9, 3, 0, 2, 0, 1), atLevel(15, 2, 0, 2, 0, 1), atLevel(18, 1, 0, 1, 0, 1), atLevel(20, 0, 0, 0, 0, 0)}
 	if got := levelsOf(tp); !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}

@@ -34,8 +34,9 @@ type Bridge struct {
 	Records     int64     `json:"records"`
 	Repeats     int64     `json:"repeats"`
 	Conflicts   int64     `json:"conflicts"`
-	Missing     int64     `json:"missing"` // records that the bridges said they lost
-	Refused     int64     `json:"refused"` // bodies that could not be read, the newest 100
+	Missing     int64     `json:"missing"`   // records that the bridges lost, and that have not come by now
+	Announced   int64     `json:"announced"` // records that the bridges said they lost, whether or not they came after all
+	Refused     int64     `json:"refused"`   // bodies that could not be read, the newest 100
 }
 
 // AddBridge makes a receiver for a cluster of call bridges. The receiver's secret name is returned once and never again.
@@ -164,7 +165,7 @@ func bridgeOf(ctx context.Context, tx *store.Tx, r db.Cluster) (Bridge, error) {
 	if err != nil {
 		return b, err
 	}
-	b.Records, b.Missing, b.Repeats = totals.Records, totals.Missing, totals.Repeats
+	b.Records, b.Missing, b.Announced, b.Repeats = totals.Records, totals.Missing, totals.Announced, totals.Repeats
 	var first, second error
 	b.Conflicts, first = tx.CountConflicts(ctx, db.CountConflictsParams{AccountID: r.AccountID, ClusterID: r.ClusterID})
 	if first == nil {

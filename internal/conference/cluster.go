@@ -47,8 +47,9 @@ type cluster struct {
 	sessions   map[string]*session
 	closed     map[string]time.Time // when sessions were found to be over
 	router     *cdr.Router
-	entries    map[string]*entry // meetings by key
-	held       map[string]*entry // the same by id
+	counters   map[string]counter // what call bridges said of their numbers, until it is settled
+	entries    map[string]*entry  // meetings by key
+	held       map[string]*entry  // the same by id
 	dirtied    []*entry
 	staged     map[identity][16]byte // of judge, to be used again
 }
@@ -61,6 +62,7 @@ type entry struct {
 	dirty   bool
 	end     int64    // as written last; 0 while it runs
 	guessed bool     // the end was estimated
+	lost    bool     // records are lost from its time
 	refs    []string // those of its refs that are written
 	leaving bool     // its refs are to be written though it runs, so that it can leave memory
 
@@ -78,6 +80,7 @@ func newCluster(e *Engine, row db.Cluster) (*cluster, error) {
 	for _, b := range allowed {
 		c.allowed[b] = true
 	}
+	c.queue.offered = make(chan struct{}, 1)
 	c.clear()
 	return c, nil
 }
@@ -87,7 +90,7 @@ func (c *cluster) clear() {
 	c.loaded, c.seq, c.routed, c.flushed = false, 0, 0, -1
 	c.pending, c.waiting = nil, 0
 	c.generation++
-	c.sessions, c.closed = map[string]*session{}, map[string]time.Time{}
+	c.sessions, c.closed, c.counters = map[string]*session{}, map[string]time.Time{}, map[string]counter{}
 	c.router = cdr.NewRouter()
 	c.entries, c.held = map[string]*entry{}, map[string]*entry{}
 	c.dirtied = nil
@@ -166,16 +169,23 @@ func (c *cluster) hear(p *journalPost) {
 	of := postRange{seq: p.seq, low: math.MaxInt64, high: -1}
 	for i := range p.records {
 		r := &p.records[i]
+		if r.Missing > 0 && s.announce(r, store.Ms(r.At)) {
+			p.shift(store.Ms(r.At))
+		}
 		if slices.Contains(p.ignored, i) {
 			continue
 		}
-		if r.Missing > 0 {
-			s.lose(store.Ms(r.At), r.Missing)
+		if at := s.hear(r, store.Ms(r.At)); at != 0 {
+			p.shift(at)
 		}
-		s.hear(r.Correlator, r.Digest, store.Ms(r.At))
 		of.low, of.high = min(of.low, r.Correlator), max(of.high, r.Correlator)
 	}
-	s.posts = append(s.posts, of)
+	if p.next > 0 && s.end(p.next, p.asked) {
+		p.shift(p.asked)
+	}
+	if of.high >= 0 {
+		s.posts = append(s.posts, of)
+	}
 	s.dirty = true
 	p.newest = p.bridge != "" && c.counts(p.bridge) && (begun || s.closed && s.last > last)
 	c.pending = append(c.pending, p)
@@ -192,9 +202,6 @@ func (c *cluster) add(p *journalPost, now time.Time) {
 		if slices.Contains(p.ignored, i) {
 			continue
 		}
-		if r.Missing > 0 {
-			c.reopen(func(e *entry) bool { return e.end == 0 || e.end >= store.Ms(r.At) }, now)
-		}
 		if !counts {
 			continue
 		}
@@ -206,16 +213,14 @@ func (c *cluster) add(p *journalPost, now time.Time) {
 	if p.newest {
 		c.close(p.bridge, now)
 	}
+	if p.shifted != nil {
+		c.reopen(func(e *entry) bool { return e.end == 0 || e.end >= p.shifted[0] || e.lost }, now)
+	}
 }
 
 // close finds the sessions of a call bridge that are over because a later one began: its restart (domain rule 5).
 func (c *cluster) close(bridge string, now time.Time) {
-	var newest *session
-	for _, s := range c.sessions {
-		if s.bridge == bridge && s.first > 0 && (newest == nil || s.first > newest.first || s.first == newest.first && s.id > newest.id) {
-			newest = s
-		}
-	}
+	newest := c.newest(bridge)
 	moved := false
 	for _, s := range c.sessions {
 		if s.bridge != bridge || s.first == 0 {

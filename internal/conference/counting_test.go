@@ -1,6 +1,7 @@
 package conference
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -254,11 +255,13 @@ func TestRule28ActivationOfABridge(t *testing.T) {
 			t.Helper()
 			c, err := h.engine.Compliance(t.Context(), h.account)
 			must(t, err)
+			slices.SortFunc(c.Bridges, func(a, b BridgeStanding) int { return cmp.Compare(a.Name, b.Name) })
 			for _, b := range c.Bridges {
 				of = append(of, b.Level)
 			}
 			a, err := h.engine.Activations(t.Context(), h.account)
 			must(t, err)
+			slices.SortFunc(a, func(a, b BridgeActivation) int { return cmp.Compare(a.Name, b.Name) })
 			return c.Level, of, a[0].Keys
 		}
 		set := func(bridge string, key meeting.Key) error {
@@ -333,6 +336,7 @@ func TestRule30AllocationOfBridges(t *testing.T) {
 			t.Helper()
 			all, err := h.engine.Allocations(t.Context(), h.account)
 			must(t, err)
+			slices.SortFunc(all[0].Bridges, func(a, b AllocatedBridge) int { return cmp.Compare(a.Name, b.Name) })
 			return all[0]
 		}
 		must(t, allocate("Main", 1))

@@ -1,7 +1,8 @@
 // Package conference is the conference engine: it takes call-detail records from call bridges, decides which license each
 // meeting takes and keeps the reasons, counts use per hour, and reports it through package agent like any product.
 //
-// It is not the authority: it holds no licenses and never refuses a meeting. It renders no page and speaks no HTTP.
+// It is not the authority: it holds no licenses and never refuses a meeting. It renders no page and serves no
+// HTTP; call bridges are asked through package callbridge.
 //
 // Invariants:
 //   - A post is answered after its journal row is durable. Everything else is made from the journal and can be made again.

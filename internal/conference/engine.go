@@ -47,6 +47,7 @@ type Engine struct {
 	log       *slog.Logger
 	version   string
 	holder    string // of leases
+	begun     time.Time
 
 	leaders sync.WaitGroup // goroutines that commit posts
 
@@ -69,7 +70,7 @@ func New(o Options) *Engine {
 	}
 	return &Engine{
 		store: o.Store, transport: o.Transport, now: o.Now, log: o.Log, version: o.Version,
-		holder:   trust.NewID("eng", o.Now()),
+		holder: trust.NewID("eng", o.Now()), begun: o.Now(),
 		clusters: map[string]*cluster{}, keepers: map[string]*keeper{}, changed: map[string]bool{},
 		wake: make(chan struct{}, 1), used: make(chan struct{}, 1),
 	}

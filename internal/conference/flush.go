@@ -17,10 +17,9 @@ import (
 )
 
 const (
-	flushChunk = 512 // meetings of one transaction
-	far        = 253402300799000
-	day        = int64(24 * time.Hour / time.Millisecond)
-	hour       = int64(time.Hour / time.Millisecond)
+	far  = 253402300799000
+	day  = int64(24 * time.Hour / time.Millisecond)
+	hour = int64(time.Hour / time.Millisecond)
 
 	// maxHours is for how many hours one segment counts: a call whose end never comes must not count for years.
 	maxHours = 31 * 24
@@ -34,6 +33,7 @@ var errBehind = errors.New("another replica has written newer meetings")
 func (c *cluster) flush(ctx context.Context) error {
 	c.flushing.Lock()
 	defer c.flushing.Unlock()
+	defer c.queue.stir()
 	defer c.evict()
 	for range 5 {
 		err := c.flushOnce(ctx)
@@ -95,22 +95,6 @@ func (c *cluster) routeAll(ctx context.Context) error {
 	}
 }
 
-func (c *cluster) flushChunks(ctx context.Context, generation int, target int64, dirty []*entry, sessions []sessionRow) error {
-	for done := false; !done; {
-		n := min(len(dirty), flushChunk)
-		done = n == len(dirty)
-		f := chunk{generation: generation, dirty: dirty[:n]}
-		if done {
-			f.sessions, f.shown = sessions, target
-		}
-		if err := c.flushChunk(ctx, f); err != nil {
-			return err
-		}
-		dirty = dirty[n:]
-	}
-	return nil
-}
-
 // sessionRow is a session on its way into the tables, with the ranges of its posts.
 type sessionRow struct {
 	db.PutSessionParams
@@ -159,73 +143,6 @@ type view struct {
 	segments []db.Segment
 }
 
-// chunk is one transaction of a flush. The last one has the sessions and how far the journal is shown; 0 says nothing.
-type chunk struct {
-	generation int
-	dirty      []*entry
-	sessions   []sessionRow
-	shown      int64
-}
-
-func (c *cluster) flushChunk(ctx context.Context, f chunk) error {
-	c.mu.Lock()
-	if c.generation != f.generation {
-		c.mu.Unlock()
-		return errBehind
-	}
-	seq, flushed := c.routed, c.flushed
-	views := make([]view, 0, len(f.dirty))
-	for _, e := range f.dirty {
-		if c.entries[e.key] == e {
-			views = append(views, c.view(e))
-		}
-	}
-	c.mu.Unlock()
-	if err := c.decide(ctx, views); err != nil {
-		return err
-	}
-	alone := false // nobody else wrote meetings since this engine did
-	err := c.e.store.Update(ctx, "write meetings", func(tx *store.Tx) error {
-		last, err := tx.LockCluster(ctx, db.LockClusterParams{AccountID: c.account, ClusterID: c.id})
-		if err != nil {
-			return fmt.Errorf("lock bridge %s: %w", c.id, err)
-		}
-		if last.FlushedSeq > seq {
-			return errBehind
-		}
-		if err := tx.SetFlushed(ctx, db.SetFlushedParams{FlushedSeq: seq, ProjectedSeq: max(last.ProjectedSeq, f.shown), AccountID: c.account, ClusterID: c.id}); err != nil {
-			return fmt.Errorf("mark flush of %s: %w", c.id, err)
-		}
-		if err := c.writeSessions(ctx, tx, f.sessions, last.ProjectedSeq); err != nil {
-			return err
-		}
-		alone = last.FlushedSeq == flushed
-		return c.writeViews(ctx, tx, views, alone)
-	})
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.flushed = seq
-	if !alone {
-		for _, e := range c.entries {
-			e.written = nil
-		}
-	}
-	for i := range views {
-		v := &views[i]
-		v.entry.written = &v.segments
-		if v.refs != nil {
-			v.entry.refs = v.refs
-		}
-		v.entry.end, v.entry.guessed = v.row.EndedAt, v.row.Estimated
-		v.entry.absorbed = v.entry.absorbed[len(v.absorbed):]
-	}
-	c.mu.Unlock()
-	c.e.use(c.account)
-	return nil
-}
-
 // view folds a meeting and prepares its row.
 func (c *cluster) view(e *entry) view {
 	v := view{entry: e, absorbed: e.absorbed, conf: c.router.Fold(e.key, cdr.Options{ClosedAt: c.closed})}
@@ -253,14 +170,18 @@ func (c *cluster) view(e *entry) view {
 			continue
 		}
 		s := c.sessions[records[i].Session]
-		v.row.Lost = v.row.Lost || s != nil && s.lostWithin(v.row.StartedAt, v.row.EndedAt)
+		v.row.Lost = v.row.Lost || s != nil && len(s.losses) > 0 && len(s.lostFrom(records)) > 0
 	}
 	v.row.Incomplete = v.row.Incomplete || v.row.Lost
 	return v
 }
 
+// earlyMentions is by how much the number of a record that names a call may be lower than that of the call's start.
+const earlyMentions = 1000
+
 // refs returns those by which a record to come can find the meeting once it is not in memory. While it runs it stays in
-// memory, and is loaded at every start. A leg of which everything was heard, from start to end, gets no more records.
+// memory, and is loaded at every start. A leg of which everything was heard, from start to end, gets no more records, and
+// neither does such a call: after its end the bridge does not name it, and what named it before was heard.
 func (c *cluster) refs(v *view, records []*cdr.Record) []string {
 	if v.row.EndedAt == 0 && !v.entry.leaving {
 		return nil
@@ -270,27 +191,39 @@ func (c *cluster) refs(v *view, records []*cdr.Record) []string {
 		first, last   int64
 		begun, closed bool
 	}
-	legs := map[string]*life{}
-	for _, r := range records {
-		if r.LegID == "" || r.MediaID != "" {
-			continue
-		}
-		l := legs[r.LegID]
+	lives := map[string]*life{} // by ref
+	live := func(ref string, r *cdr.Record, begins, ends cdr.Kind) {
+		l := lives[ref]
 		if l == nil {
 			l = &life{session: c.sessions[r.Session], first: r.Correlator}
-			legs[r.LegID] = l
+			lives[ref] = l
 		}
 		l.last = r.Correlator
-		l.begun = l.begun || r.Kind == cdr.CallLegStart
-		l.closed = l.closed || r.Kind == cdr.CallLegEnd
+		l.begun = l.begun || r.Kind == begins
+		l.closed = l.closed || r.Kind == ends
+	}
+	for _, r := range records {
+		switch {
+		case r.MediaID != "":
+		case r.LegID != "":
+			live("leg:"+r.LegID, r, cdr.CallLegStart, cdr.CallLegEnd)
+		case r.CallID != "":
+			live("call:"+r.CallID, r, cdr.CallStart, cdr.CallEnd)
+		}
 	}
 	refs := slices.DeleteFunc(c.router.RefsOf(v.entry.key), func(ref string) bool {
 		if ref == v.entry.key && keepsNoRef(ref) {
 			return true
 		}
-		id, ok := strings.CutPrefix(ref, "leg:")
-		l := legs[id]
-		return ok && l != nil && l.begun && l.closed && l.session != nil && l.session.covers(l.first, l.last)
+		l := lives[ref]
+		if l == nil || !l.begun || !l.closed || l.session == nil {
+			return false
+		}
+		first := l.first
+		if strings.HasPrefix(ref, "call:") {
+			first = max(0, first-earlyMentions)
+		}
+		return l.session.covers(first, l.last)
 	})
 	if v.row.EndedAt == 0 || v.row.Estimated {
 		refs = append(refs, sessionRefs(records)...)

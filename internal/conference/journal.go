@@ -26,9 +26,20 @@ type journalPost struct {
 	ignored         []int // positions of records that were known before
 
 	// Filled in when it is heard.
-	before int64 // highest correlator of the session before it
-	newest bool  // it may have made its session the newest of its call bridge
-	replay bool  // meetings may show its records already
+	before  int64 // highest correlator of the session before it
+	newest  bool  // it may have made its session the newest of its call bridge
+	replay  bool  // meetings may show its records already
+	shifted *span // between which times something was lost, or turned out not to be
+
+	next, asked int64 // of a note: the number that the next record will have, and when the call bridge said so
+}
+
+// shift says that what was lost at a time is another now.
+func (p *journalPost) shift(at int64) {
+	if p.shifted == nil {
+		p.shifted = &span{at, at}
+	}
+	p.shifted[0], p.shifted[1] = min(p.shifted[0], at), max(p.shifted[1], at)
 }
 
 // each calls fn with the records that count.
@@ -47,6 +58,9 @@ func postOf(seq, version int64, ignored string, body []byte) (*journalPost, erro
 		return nil, fmt.Errorf("read stored post %d: %w", seq, err)
 	}
 	p := &journalPost{seq: seq, version: version, session: parsed.Session, bridge: parsed.CallBridge, records: parsed.Records}
+	if err := noteOf(p, parsed, body); err != nil {
+		return nil, err
+	}
 	if ignored != "" {
 		if err := json.Unmarshal([]byte(ignored), &p.ignored); err != nil {
 			return nil, fmt.Errorf("read stored post %d: %w", seq, err)
@@ -171,6 +185,7 @@ type held struct {
 	version int64
 	end     int64
 	guessed bool
+	lost    bool
 	records []*cdr.Record
 }
 
@@ -186,7 +201,7 @@ func (c *cluster) readRunning(ctx context.Context, tx *store.Tx) ([]held, error)
 			if err != nil {
 				return nil, fmt.Errorf("read records of %s: %w", r.MeetingID, err)
 			}
-			out = append(out, held{r.MeetingID, r.MeetingKey, r.DirectoryVersion, 0, false, records})
+			out = append(out, held{r.MeetingID, r.MeetingKey, r.DirectoryVersion, 0, false, true, records})
 		}
 		if len(rows) < page {
 			break
@@ -203,7 +218,7 @@ func (c *cluster) restore(h held) {
 		return
 	}
 	e := c.entry(h.key, h.version)
-	e.touched, e.end, e.guessed, e.written = c.e.now(), h.end, h.guessed, nil
+	e.touched, e.end, e.guessed, e.lost, e.written = c.e.now(), h.end, h.guessed, h.lost, nil
 	c.router.Restore(h.key, h.records)
 }
 
@@ -240,7 +255,7 @@ func (c *cluster) routeLocked(ctx context.Context) error {
 		if len(posts) == 0 {
 			return nil
 		}
-		back, err := c.missing(ctx, refs)
+		back, err := c.missing(ctx, refs, posts)
 		if err != nil {
 			return err
 		}
@@ -259,10 +274,14 @@ func (c *cluster) routeLocked(ctx context.Context) error {
 	}
 }
 
-// missing reads the meetings that refs belong to and that are not in memory. A leg may lead to a meeting whose other legs
+// missing reads the meetings that refs belong to, or that losses may concern, and that are not in memory. A leg may lead to a meeting whose other legs
 // and calls lead to no further one: a meeting is stored with all its records.
-func (c *cluster) missing(ctx context.Context, refs []string) ([]held, error) {
-	if len(refs) == 0 {
+func (c *cluster) missing(ctx context.Context, refs []string, posts []*journalPost) ([]held, error) {
+	shifted := false
+	for _, p := range posts {
+		shifted = shifted || p.shifted != nil
+	}
+	if len(refs) == 0 && !shifted {
 		return nil, nil
 	}
 	var keyed []string
@@ -283,6 +302,13 @@ func (c *cluster) missing(ctx context.Context, refs []string) ([]held, error) {
 			return err
 		}
 		ids = append(ids, there...)
+		if shifted {
+			doubtful, err := c.doubtful(ctx, tx, posts)
+			if err != nil {
+				return err
+			}
+			ids = append(ids, doubtful...)
+		}
 		slices.Sort(ids)
 		for _, id := range slices.Compact(ids) {
 			c.mu.Lock()
@@ -299,7 +325,7 @@ func (c *cluster) missing(ctx context.Context, refs []string) ([]held, error) {
 			if err != nil {
 				return fmt.Errorf("read records of %s: %w", id, err)
 			}
-			out = append(out, held{id, row.MeetingKey, row.DirectoryVersion, row.EndedAt, row.Estimated, records})
+			out = append(out, held{id, row.MeetingKey, row.DirectoryVersion, row.EndedAt, row.Estimated, row.Lost, records})
 		}
 		return nil
 	})

@@ -31,12 +31,16 @@ type queue struct {
 	waiting []*post
 	bytes   int
 	leading bool
+	rider   *chunk // meetings that wait to be written with the next commit; only while leading
+
+	offered chan struct{} // holds one value when there is a rider, or a flush has ended
 }
 
 // post is one body on its way into the journal.
 type post struct {
 	cdr.Post
 	body    []byte
+	packed  []byte        // the body as it is stored
 	done    chan struct{} // closed when receipt and err stand
 	receipt Receipt
 	err     error
@@ -88,6 +92,10 @@ func (q *queue) next() []*post {
 	}
 	if n == 0 {
 		q.leading = false
+		if q.rider != nil {
+			q.rider.arrive(false)
+			q.rider = nil
+		}
 		return nil
 	}
 	batch := q.waiting[:n:n]
@@ -119,19 +127,42 @@ func (c *cluster) commit(batch []*post) {
 	}
 	c.repeats(batch)
 	c.e.dirty()
+	c.ease(ctx)
+}
+
+// ease waits, when too many meetings wait to be written, until the next commit can take some along.
+func (c *cluster) ease(ctx context.Context) {
 	c.mu.Lock()
 	behind := len(c.dirtied) > maxDirty
 	c.mu.Unlock()
-	if behind {
-		if err := c.flush(ctx); err != nil {
-			c.e.log.ErrorContext(ctx, "meetings are not written; it will be tried again", "bridge", c.id, "error", err)
-		}
+	if !behind {
+		return
+	}
+	if c.flushing.TryLock() { // nobody flushes
+		c.flushing.Unlock()
+		c.e.leaders.Go(func() {
+			whole, end := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+			defer end()
+			if err := c.flush(whole); err != nil {
+				c.e.log.ErrorContext(whole, "meetings are not written; it will be tried again", "bridge", c.id, "error", err)
+			}
+		})
+	}
+	select {
+	case <-c.queue.offered:
+	case <-ctx.Done():
 	}
 }
 
 // storeBatch writes what is new of a batch. Where other replicas are far ahead, it loads what they made of the journal
 // and tries again.
 func (c *cluster) storeBatch(ctx context.Context, batch []*post) (write, error) {
+	rider, carried := c.queue.passenger(), false
+	defer func() {
+		if rider != nil {
+			rider.arrive(carried)
+		}
+	}()
 	if err := c.load(ctx); err != nil {
 		return write{}, err
 	}
@@ -145,7 +176,13 @@ func (c *cluster) storeBatch(ctx context.Context, batch []*post) (write, error) 
 				return w, err
 			}
 		}
-		err := c.e.store.Update(ctx, "store call records", func(tx *store.Tx) error { return c.write(ctx, tx, batch, &w) })
+		err := c.update(ctx, batch, &w, rider)
+		if rider != nil && err != nil && !errors.Is(err, errFar) && !errors.Is(err, store.ErrUnknownOutcome) {
+			rider.arrive(false)
+			rider = nil
+			err = c.update(ctx, batch, &w, nil)
+		}
+		carried = err == nil
 		if !errors.Is(err, errFar) || attempt == 2 {
 			return w, err
 		}
@@ -153,6 +190,16 @@ func (c *cluster) storeBatch(ctx context.Context, batch []*post) (write, error) 
 			return w, err
 		}
 	}
+}
+
+// update is one transaction of posts, and of a chunk of meetings if there is one.
+func (c *cluster) update(ctx context.Context, batch []*post, w *write, rider *chunk) error {
+	return c.e.store.Update(ctx, "store call records", func(tx *store.Tx) error {
+		if err := c.write(ctx, tx, batch, w); err != nil || rider == nil {
+			return err
+		}
+		return c.writeChunk(ctx, tx, rider)
+	})
 }
 
 // identity is what makes two records the same (domain rule 2).
@@ -166,6 +213,7 @@ type verdict struct {
 	receipt   Receipt
 	seq       int64
 	ignored   []int
+	news      bool // a repeat announces a loss that is not known
 	conflicts []int
 }
 
@@ -227,6 +275,7 @@ func (c *cluster) judge(batch []*post, w *write) {
 				continue
 			case digest == r.Digest:
 				v.receipt.Repeats++
+				v.news = v.news || r.Missing > 0 && s != nil && s.loses(r)
 			default:
 				v.receipt.Conflicts++
 				v.conflicts = append(v.conflicts, j)
@@ -234,7 +283,7 @@ func (c *cluster) judge(batch []*post, w *write) {
 			}
 			v.ignored = append(v.ignored, j)
 		}
-		if v.receipt.New > 0 {
+		if v.receipt.New > 0 || v.news {
 			w.fresh++
 		}
 		w.judged[i] = v
@@ -322,7 +371,7 @@ func (c *cluster) insert(ctx context.Context, tx *store.Tx, batch []*post, w *wr
 				return fmt.Errorf("keep conflict: %w", err)
 			}
 		}
-		if v.receipt.New == 0 {
+		if v.receipt.New == 0 && !v.news {
 			continue
 		}
 		before++
@@ -337,7 +386,7 @@ func (c *cluster) insert(ctx context.Context, tx *store.Tx, batch []*post, w *wr
 		}
 		rows = append(rows, db.CdrPost{
 			AccountID: c.account, ClusterID: c.id, Seq: v.seq, ReceivedAt: now, Session: p.Session, Callbridge: p.CallBridge,
-			DirectoryVersion: version, Ignored: ignored, Body: p.body,
+			DirectoryVersion: version, Ignored: ignored, Body: p.packed,
 		})
 		w.posts = append(w.posts, &journalPost{
 			seq: v.seq, version: version, session: p.Session, bridge: p.CallBridge, records: p.Records, ignored: v.ignored,

@@ -31,10 +31,11 @@ type Meeting struct {
 	ParticipantsMax  int64         `json:"participantsMax"`
 	Policy           string        `json:"policy"` // name and version
 	DirectoryVersion int64         `json:"directoryVersion"`
-	Incomplete       bool          `json:"incomplete"` // the start or end of a call or participant is not known, or records are lost
-	Lost             bool          `json:"lost"`       // a call bridge announced lost records from its time
-	Estimated        bool          `json:"estimated"`  // its end is not from a record
-	Conflicts        int64         `json:"conflicts"`  // records that contradict stored ones
+	Incomplete       bool          `json:"incomplete"`        // the start or end of a call or participant is not known, or records are lost
+	Lost             bool          `json:"lost"`              // a call bridge announced lost records from its time
+	Missing          []Missing     `json:"missing,omitempty"` // what is lost; only of a single meeting
+	Estimated        bool          `json:"estimated"`         // its end is not from a record
+	Conflicts        int64         `json:"conflicts"`         // records that contradict stored ones
 	Segments         []Segment     `json:"segments"`
 	Why              []Fact        `json:"why"`
 	Participants     []Participant `json:"participants,omitempty"` // only of a single meeting
@@ -177,6 +178,11 @@ func (e *Engine) Meeting(ctx context.Context, account, id string) (Meeting, erro
 			}
 			out[0].Participants = append(out[0].Participants, Participant{Name: nameOf(p), From: p.From, To: ended(store.Ms(to))})
 		}
+		if row.Lost {
+			if out[0].Missing, err = missingOf(ctx, tx, row, records); err != nil {
+				return err
+			}
+		}
 		return conflicts(ctx, tx, account, out)
 	})
 	return out[0], outcome("read meeting", err)
@@ -215,7 +221,9 @@ func (e *Engine) Why(ctx context.Context, account, id string) (Meeting, []string
 	say(m.Why)
 	switch {
 	case m.Lost:
-		lines = append(lines, "The call bridge lost records from the time of this meeting: it may have been longer or larger than shown.")
+		for _, l := range m.Missing {
+			lines = append(lines, l.Sentence())
+		}
 	case m.Incomplete:
 		lines = append(lines, "The start or end of the call or of a participant was not recorded: the meeting may have been longer or larger than shown.")
 	}

@@ -237,25 +237,3 @@ func TestRule05Restart(t *testing.T) {
 		}
 	})
 }
-
-// TestRule04Losses: announced losses make the meetings that were open then incomplete.
-func TestRule04Losses(t *testing.T) {
-	run(t, func(t *testing.T, h *house) {
-		_, receiver := h.bridge("Main")
-		records := story()
-		records[8].lost = 3
-		for _, p := range posts(run1, records) {
-			h.receive(h.engine, receiver, p)
-		}
-		for _, e := range []*Engine{h.engine, h.open()} {
-			if m := h.one(e); !m.Incomplete {
-				t.Errorf("got %s, want it incomplete", brief([]Meeting{m}))
-			}
-		}
-		all, err := h.engine.Bridges(t.Context(), h.account, "", 10)
-		must(t, err)
-		if all[0].Missing != 3 {
-			t.Errorf("got %d missing records, want 3", all[0].Missing)
-		}
-	})
-}

@@ -5,24 +5,25 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tallystick/tallystick/internal/cdr"
 	"github.com/tallystick/tallystick/internal/store/db"
 )
 
 const (
-	maxRing   = 4096   // digests kept of a session
-	maxSpans  = 10_000 // ranges kept of a session; beyond, the oldest gaps are forgotten
-	maxLosses = 1_000  // announced losses kept of a session
+	maxRing  = 4096   // digests kept of a session
+	maxSpans = 10_000 // ranges kept of a session; beyond, the oldest gaps are forgotten
 )
 
 // session is what was heard of one run of one call bridge.
 type session struct {
 	id, bridge  string
-	spans       []span // sorted, apart; a superset of what was heard once gaps were forgotten
-	ring        []mark // by correlator modulo its length, which is a power of two
-	losses      []loss
+	spans       []span      // sorted, apart; a superset of what was heard once gaps were forgotten
+	ring        []mark      // by correlator modulo its length, which is a power of two
+	losses      []loss      // by correlator
+	lostTo      int64       // no loss is after this one
 	posts       []postRange // up to what is heard, that may not be in the tables of ranges
 	records     int64
-	missing     int64
+	announced   int64 // lost records, as the call bridge said, whether or not they came after all
 	repeats     int64 // not yet written
 	first, last int64 // times of its records, in milliseconds
 	closed      bool  // a later session of the same bridge is known (domain rule 5)
@@ -32,12 +33,10 @@ type session struct {
 // span is the correlators from the first to the second, both included.
 type span [2]int64
 
-// loss is a time and the number of records that were lost before it.
-type loss [2]int64
-
 // mark is the digest of a record; used tells it from an empty place.
 type mark struct {
 	correlator int64
+	index      int64 // recordIndex, the number among those sent to the receiver
 	digest     [16]byte
 	used       bool
 }
@@ -84,22 +83,23 @@ func (s *session) covers(low, high int64) bool {
 	return false
 }
 
-// hear notes a record that counts.
-func (s *session) hear(correlator int64, digest [16]byte, at int64) {
+// hear notes a record that counts. It returns when the loss was noticed that it was thought to be in, 0 for none.
+func (s *session) hear(r *cdr.Record, at int64) (found int64) {
+	correlator := r.Correlator
 	s.records++
 	s.dirty = true
 	if s.first == 0 || at < s.first {
 		s.first = at
 	}
 	s.last = max(s.last, at)
-	s.remember(correlator, digest)
+	s.remember(mark{correlator, r.RecordIndex, r.Digest, true})
 	n := len(s.spans)
 	switch {
 	case n == 0 || correlator > s.spans[n-1][1]+1:
 		s.spans = append(s.spans, span{correlator, correlator})
 	case correlator == s.spans[n-1][1]+1:
 		s.spans[n-1][1]++
-		return
+		return s.found(r)
 	default:
 		s.fill(correlator)
 	}
@@ -108,10 +108,12 @@ func (s *session) hear(correlator int64, digest [16]byte, at int64) {
 		s.spans[half-1][0] = s.spans[0][0]
 		s.spans = slices.Delete(s.spans, 0, half-1)
 	}
+	return s.found(r)
 }
 
 // remember keeps a digest, in place of an older one.
-func (s *session) remember(correlator int64, digest [16]byte) {
+func (s *session) remember(new mark) {
+	correlator := new.correlator
 	if n := int64(len(s.ring)); n == 0 {
 		s.ring = make([]mark, 64)
 	} else if m := s.ring[correlator&(n-1)]; m.used && m.correlator != correlator && n < maxRing {
@@ -123,7 +125,7 @@ func (s *session) remember(correlator int64, digest [16]byte) {
 		}
 		s.ring = grown
 	}
-	s.ring[correlator&int64(len(s.ring)-1)] = mark{correlator, digest, true}
+	s.ring[correlator&int64(len(s.ring)-1)] = new
 }
 
 // fill adds a correlator below the highest one.
@@ -148,46 +150,30 @@ func (s *session) fill(c int64) {
 	}
 }
 
-// lose notes that records before one of this time are lost.
-func (s *session) lose(at, records int64) {
-	s.missing += records
-	s.dirty = true
-	if len(s.losses) < maxLosses {
-		s.losses = append(s.losses, loss{at, records})
-		return
-	}
-	s.losses[maxLosses-1][1] += records
-}
-
-// lostWithin reports whether a loss was announced in [from, to]; to is 0 for no end.
-func (s *session) lostWithin(from, to int64) bool {
-	return slices.ContainsFunc(s.losses, func(l loss) bool { return l[0] >= from && (to == 0 || l[0] <= to) })
-}
-
 // row is the session as it is stored.
 func (s *session) row(account, cluster string) (db.PutSessionParams, error) {
 	ranges, err := json.Marshal(append([]span{}, s.spans...))
 	if err != nil {
 		return db.PutSessionParams{}, fmt.Errorf("encode ranges of session %s: %w", s.id, err)
 	}
-	losses, err := json.Marshal(append([]loss{}, s.losses...))
+	if len(s.losses) > 0 {
+		s.prune()
+	}
+	losses, err := s.lossText()
 	if err != nil {
-		return db.PutSessionParams{}, fmt.Errorf("encode losses of session %s: %w", s.id, err)
+		return db.PutSessionParams{}, err
 	}
 	return db.PutSessionParams{
-		AccountID: account, ClusterID: cluster, Session: s.id, Callbridge: s.bridge, Ranges: string(ranges), Losses: string(losses),
-		Records: s.records, Missing: s.missing, Repeats: s.repeats, FirstAt: s.first, LastAt: s.last,
+		AccountID: account, ClusterID: cluster, Session: s.id, Callbridge: s.bridge, Ranges: string(ranges), Losses: losses,
+		Records: s.records, Missing: s.missing(), Announced: s.announced, Repeats: s.repeats, FirstAt: s.first, LastAt: s.last,
 	}, nil
 }
 
 // sessionOf is the inverse of row. Repeats counts from zero: the row grows by what comes.
 func sessionOf(r db.CdrSession) (*session, error) {
-	s := &session{id: r.Session, bridge: r.Callbridge, records: r.Records, missing: r.Missing, first: r.FirstAt, last: r.LastAt}
+	s := &session{id: r.Session, bridge: r.Callbridge, records: r.Records, announced: r.Announced, first: r.FirstAt, last: r.LastAt}
 	if err := json.Unmarshal([]byte(r.Ranges), &s.spans); err != nil {
 		return nil, fmt.Errorf("decode ranges of session %s: %w", r.Session, err)
 	}
-	if err := json.Unmarshal([]byte(r.Losses), &s.losses); err != nil {
-		return nil, fmt.Errorf("decode losses of session %s: %w", r.Session, err)
-	}
-	return s, nil
+	return s, s.readLosses(r.Losses)
 }

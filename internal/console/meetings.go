@@ -242,3 +242,18 @@ func until(m conference.Meeting, t *time.Time) string {
 	}
 	return moment(m, *t)
 }
+
+// missingWords says what is missing of a meeting, with the number of lost records where it is known.
+func missingWords(m conference.Meeting) string {
+	lost := int64(0)
+	for _, l := range m.Missing {
+		lost += l.Records
+	}
+	switch {
+	case lost > 0:
+		return "incomplete: " + counted(lost, "record is lost", "records are lost")
+	case m.Lost:
+		return "incomplete: some records are lost"
+	}
+	return "incomplete: some records are missing"
+}

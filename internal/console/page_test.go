@@ -140,6 +140,7 @@ func canned(now time.Time) conference.Meeting {
 	return conference.Meeting{
 		ID: "mtg_1", Name: canary, Space: canary, CallType: canary, Bridges: []string{canary}, StartedAt: begin, EndedAt: &end, DurationSeconds: 3600,
 		ParticipantsMax: 1234, Policy: "owner-first 1", DirectoryVersion: 7, Incomplete: true, Estimated: true, Conflicts: 2,
+		Missing: []conference.Missing{{CallBridge: canary, Session: canary, Records: 3, From: begin, To: middle, Cause: "announced"}},
 		Segments: []conference.Segment{
 			{From: begin, To: &middle, License: "shared", Tag: "cms-smp-plus", Sixths: 1, Rule: meeting.RulePointToPoint, Why: []conference.Fact{fact(meeting.NoSpace, nil), fact(meeting.PointToPoint, nil)}},
 			{From: middle, To: &end, License: "personal", Tag: "cms-pmp-plus", Sixths: 6, User: canary, Rule: meeting.RuleOwner,
@@ -153,7 +154,7 @@ func TestAMeetingSaysWhyItTookItsLicense(t *testing.T) {
 	t.Parallel()
 	page := drawn(t, "Meeting", func(v *visit) templ.Component { return meetingBody(v, canned(v.now)) })
 	wantText(t, page, "1/6 shared", "1 personal", "point to point, then the owner holds a license", "point-to-point call, which takes one sixth",
-		"who holds a personal license", "07:00:00 to 07:30:00", "1 h 0 min", "some records are missing", "the end is estimated", "2 conflicts", "owner-first, version 1", "version 7", "1,234")
+		"who holds a personal license", "07:00:00 to 07:30:00", "1 h 0 min", "incomplete: 3 records are lost", "lost 3 records between", "the end is estimated", "2 conflicts", "owner-first, version 1", "version 7", "1,234")
 }
 
 func TestMeetingsThatRunOrThatNobodyJoined(t *testing.T) {

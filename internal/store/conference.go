@@ -40,7 +40,7 @@ const (
 	hoursLevelsHead = "INSERT INTO usage_hour (account_id, tag, hour_at, peak, peak_at, meetings, changed_at, stale, reported, levels, sampled)"
 )
 
-// InsertPosts appends to the journal of call-record posts.
+// InsertPosts appends to the journal of call-record posts; bodies are as Pack made them.
 func (tx *Tx) InsertPosts(ctx context.Context, posts []db.CdrPost) error {
 	return insertRows(ctx, tx, insertPosts, posts, func(v []any, p *db.CdrPost) []any {
 		return append(v, p.AccountID, p.ClusterID, p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.DirectoryVersion, p.Ignored, p.Body)

@@ -57,7 +57,7 @@ func (s *server) createBridge(ctx context.Context, in *struct {
 func bridgeOf(b conference.Bridge) api.Bridge {
 	return api.Bridge{
 		ID: b.ID, Name: b.Name, CreatedAt: b.CreatedAt, Allowed: b.Allowed, CallBridges: append([]string{}, b.CallBridges...), LastPostAt: optional(b.LastPostAt),
-		Posts: b.Posts, Records: b.Records, Repeats: b.Repeats, Conflicts: b.Conflicts, Missing: b.Missing, Refused: b.Refused,
+		Posts: b.Posts, Records: b.Records, Repeats: b.Repeats, Conflicts: b.Conflicts, Missing: b.Missing, Announced: b.Announced, Refused: b.Refused,
 	}
 }
 
@@ -125,7 +125,7 @@ func (s *server) meetingOf(m conference.Meeting) api.Meeting {
 		ID: m.ID, Name: m.Name, Space: m.Space, Bridge: m.Bridge, Bridges: append([]string{}, m.Bridges...), CallType: m.CallType, StartedAt: m.StartedAt,
 		EndedAt: m.EndedAt, DurationSeconds: m.DurationSeconds, ParticipantsMax: m.ParticipantsMax, Policy: m.Policy, DirectoryVersion: m.DirectoryVersion,
 		Segments: each(m.Segments, s.segmentOf), Why: each(why, meetingReason), More: more, Incomplete: m.Incomplete, Estimated: m.Estimated,
-		Conflicts:    m.Conflicts,
+		Conflicts: m.Conflicts, Missing: some(m.Missing, missingOf),
 		Participants: each(m.Participants, func(p conference.Participant) api.Participant { return api.Participant(p) }),
 	}
 }

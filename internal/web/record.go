@@ -47,3 +47,15 @@ func recordOf(r conference.RecordDetail) api.Record {
 }
 
 func fieldOf(f cdr.Field) api.Field { return api.Field(f) }
+
+func missingOf(m conference.Missing) api.Missing {
+	return api.Missing{CallBridge: m.CallBridge, Session: m.Session, Records: m.Records, From: optional(m.From), To: m.To, Cause: m.Cause, Text: m.Sentence()}
+}
+
+// some is each, and nil for nothing.
+func some[D, T any](rows []D, convert func(D) T) []T {
+	if len(rows) == 0 {
+		return nil
+	}
+	return each(rows, convert)
+}

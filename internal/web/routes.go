@@ -16,6 +16,7 @@ const (
 	machine  class = "machine"  // a product; the signature of its envelope is the check
 	receiver class = "receiver" // a call bridge; the secret name in the address is the check
 	keyed    class = "key"      // an API key whose role has the route's action
+	basic    class = "basic"    // the same, as the password of a Basic sign-in: the call bridge's API
 )
 
 // route is one row of the table of all that this server serves.
@@ -37,7 +38,7 @@ const (
 
 // routes is the table. An address that is not in it does not exist.
 func (s *server) routes() []route {
-	return []route{
+	return append(s.faceRoutes(), []route{
 		{"GET", "/livez", public, "", plain(live)},
 		{"GET", "/readyz", public, "", plain(s.ready)},
 		{"GET", "/root.pem", public, "", plain(s.root)},
@@ -93,7 +94,7 @@ func (s *server) routes() []route {
 		{"GET", account + "/conference/usage", keyed, access.See, rest("list-conference-usage", "List the highest use per hour and license", s.listUsage)},
 		{"PUT", account + "/conference/directory", keyed, access.Manage, rest("import-directory", "Replace the directory", s.importDirectory, s.directoryBody)},
 		{"GET", account + "/conference/directory", keyed, access.See, rest("get-directory", "Say which directory is in force", s.showDirectory)},
-	}
+	}...)
 }
 
 // plain serves a route by a handler that huma does not know.
@@ -119,7 +120,14 @@ func (s *server) withKey(action access.Action, h http.HandlerFunc) http.HandlerF
 // closeTrees answers what the table does not have: the trees of programs get problem documents and do not fall through to
 // the console.
 func (s *server) closeTrees() {
-	s.mux.HandleFunc("/api/", s.withKey(access.See, s.missing))
+	missing := s.withKey(access.See, s.missing)
+	s.mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
+		if scheme(r) == "basic" {
+			s.missingDocument(w, r)
+			return
+		}
+		missing(w, r)
+	})
 	s.mux.HandleFunc("/machine/", s.missing)
 	s.mux.HandleFunc("/cdr/", func(w http.ResponseWriter, r *http.Request) {
 		if len(s.allowed(w, r)) > 0 {

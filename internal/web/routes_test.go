@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -27,6 +28,17 @@ func TestEveryRouteButPublicOnesNeedsItsCredential(t *testing.T) {
 					t.Errorf("%s %s with %q: got %d %v, want 401", r.method, path, key, a.status, p)
 				}
 			}
+		case basic:
+			for _, sign := range []string{"", "Basic", "Basic " + w.key, "Basic " + base64.StdEncoding.EncodeToString([]byte("acme.example:wrong")),
+				"Basic " + base64.StdEncoding.EncodeToString([]byte("nobody.example:"+w.key))} {
+				a := w.raw(r.method, path, nil, "Authorization", sign)
+				if a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") != `Basic realm="api"` || a.header.Get("Content-Type") != "text/xml" {
+					t.Errorf("%s %s with %q: got %d %s, want 401", r.method, path, sign, a.status, a.body)
+				}
+			}
+			if a := w.raw(r.method, path, nil, "Authorization", "Bearer "+w.key); a.status != http.StatusNotFound || a.problem(t).Code != "no-such-address" {
+				t.Errorf("%s %s with a key in the header: got %d %s", r.method, path, a.status, a.body)
+			}
 		case machine:
 			if a := w.raw(r.method, strings.ReplaceAll(path, "verb", "authorize"), []byte("x")); a.status != http.StatusBadRequest {
 				t.Errorf("%s %s: got %d, want 400", r.method, path, a.status)
@@ -48,7 +60,7 @@ func TestActionsOfRoutes(t *testing.T) {
 	tenant := access.Person{Role: access.Administrator, Account: "acc_1"}
 	w := newWorld(t)
 	for _, r := range w.face.routes() {
-		if r.class != keyed {
+		if r.class != keyed && r.class != basic {
 			continue
 		}
 		reads := r.method == http.MethodGet

@@ -37,7 +37,7 @@ func (q *Queries) BehindClusters(ctx context.Context, accountID string) ([]strin
 }
 
 const bridgeTotals = `-- name: BridgeTotals :one
-SELECT CAST(coalesce(sum(records), 0) AS BIGINT) AS records, CAST(coalesce(sum(missing), 0) AS BIGINT) AS missing, CAST(coalesce(sum(repeats), 0) AS BIGINT) AS repeats
+SELECT CAST(coalesce(sum(records), 0) AS BIGINT) AS records, CAST(coalesce(sum(missing), 0) AS BIGINT) AS missing, CAST(coalesce(sum(announced), 0) AS BIGINT) AS announced, CAST(coalesce(sum(repeats), 0) AS BIGINT) AS repeats
 FROM cdr_session WHERE account_id = $1 AND cluster_id = $2
 `
 
@@ -47,15 +47,21 @@ type BridgeTotalsParams struct {
 }
 
 type BridgeTotalsRow struct {
-	Records int64
-	Missing int64
-	Repeats int64
+	Records   int64
+	Missing   int64
+	Announced int64
+	Repeats   int64
 }
 
 func (q *Queries) BridgeTotals(ctx context.Context, arg BridgeTotalsParams) (BridgeTotalsRow, error) {
 	row := q.db.QueryRowContext(ctx, bridgeTotals, arg.AccountID, arg.ClusterID)
 	var i BridgeTotalsRow
-	err := row.Scan(&i.Records, &i.Missing, &i.Repeats)
+	err := row.Scan(
+		&i.Records,
+		&i.Missing,
+		&i.Announced,
+		&i.Repeats,
+	)
 	return i, err
 }
 
@@ -839,6 +845,49 @@ func (q *Queries) LockConference(ctx context.Context, accountID string) (Confere
 	return i, err
 }
 
+const lostMeetings = `-- name: LostMeetings :many
+SELECT meeting_id FROM meeting
+WHERE account_id = $1 AND cluster_id = $2 AND lost = TRUE AND started_at >= $3 AND started_at <= $4
+ORDER BY started_at DESC, meeting_id LIMIT $5
+`
+
+type LostMeetingsParams struct {
+	AccountID string
+	ClusterID string
+	FromAt    int64
+	Through   int64
+	Page      int32
+}
+
+func (q *Queries) LostMeetings(ctx context.Context, arg LostMeetingsParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, lostMeetings,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.FromAt,
+		arg.Through,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var meeting_id string
+		if err := rows.Scan(&meeting_id); err != nil {
+			return nil, err
+		}
+		items = append(items, meeting_id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const markReported = `-- name: MarkReported :exec
 UPDATE usage_hour SET reported = TRUE WHERE account_id = $1 AND tag = $2 AND hour_at = $3
 `
@@ -960,6 +1009,52 @@ func (q *Queries) MeetingsFrom(ctx context.Context, arg MeetingsFromParams) ([]M
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const meetingsOpenAt = `-- name: MeetingsOpenAt :many
+SELECT meeting_id FROM meeting
+WHERE account_id = $1 AND started_at >= $2 AND started_at <= $3
+  AND ended_at >= $4 AND cluster_id = $5
+ORDER BY started_at DESC, meeting_id LIMIT $6
+`
+
+type MeetingsOpenAtParams struct {
+	AccountID string
+	FromAt    int64
+	Through   int64
+	EndedFrom int64
+	ClusterID string
+	Page      int32
+}
+
+func (q *Queries) MeetingsOpenAt(ctx context.Context, arg MeetingsOpenAtParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, meetingsOpenAt,
+		arg.AccountID,
+		arg.FromAt,
+		arg.Through,
+		arg.EndedFrom,
+		arg.ClusterID,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var meeting_id string
+		if err := rows.Scan(&meeting_id); err != nil {
+			return nil, err
+		}
+		items = append(items, meeting_id)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err
@@ -1279,10 +1374,10 @@ func (q *Queries) PutRefused(ctx context.Context, arg PutRefusedParams) error {
 }
 
 const putSession = `-- name: PutSession :exec
-INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, announced, repeats, first_at, last_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (account_id, cluster_id, session) DO UPDATE SET callbridge = excluded.callbridge, ranges = excluded.ranges, losses = excluded.losses,
-  records = excluded.records, missing = excluded.missing, repeats = cdr_session.repeats + excluded.repeats,
+  records = excluded.records, missing = excluded.missing, announced = excluded.announced, repeats = cdr_session.repeats + excluded.repeats,
   first_at = excluded.first_at, last_at = excluded.last_at
 `
 
@@ -1295,6 +1390,7 @@ type PutSessionParams struct {
 	Losses     string
 	Records    int64
 	Missing    int64
+	Announced  int64
 	Repeats    int64
 	FirstAt    int64
 	LastAt     int64
@@ -1310,6 +1406,7 @@ func (q *Queries) PutSession(ctx context.Context, arg PutSessionParams) error {
 		arg.Losses,
 		arg.Records,
 		arg.Missing,
+		arg.Announced,
 		arg.Repeats,
 		arg.FirstAt,
 		arg.LastAt,
@@ -1499,8 +1596,39 @@ func (q *Queries) RunningMeetings(ctx context.Context, arg RunningMeetingsParams
 	return items, nil
 }
 
+const session = `-- name: Session :one
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced FROM cdr_session
+WHERE account_id = $1 AND cluster_id = $2 AND session = $3
+`
+
+type SessionParams struct {
+	AccountID string
+	ClusterID string
+	Session   string
+}
+
+func (q *Queries) Session(ctx context.Context, arg SessionParams) (CdrSession, error) {
+	row := q.db.QueryRowContext(ctx, session, arg.AccountID, arg.ClusterID, arg.Session)
+	var i CdrSession
+	err := row.Scan(
+		&i.AccountID,
+		&i.ClusterID,
+		&i.Session,
+		&i.Callbridge,
+		&i.Ranges,
+		&i.Losses,
+		&i.Records,
+		&i.Missing,
+		&i.Repeats,
+		&i.FirstAt,
+		&i.LastAt,
+		&i.Announced,
+	)
+	return i, err
+}
+
 const sessions = `-- name: Sessions :many
-SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at FROM cdr_session
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced FROM cdr_session
 WHERE account_id = $1 AND cluster_id = $2 AND session > $3 ORDER BY session LIMIT $4
 `
 
@@ -1537,6 +1665,7 @@ func (q *Queries) Sessions(ctx context.Context, arg SessionsParams) ([]CdrSessio
 			&i.Repeats,
 			&i.FirstAt,
 			&i.LastAt,
+			&i.Announced,
 		); err != nil {
 			return nil, err
 		}

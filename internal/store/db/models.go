@@ -88,6 +88,7 @@ type CdrSession struct {
 	Repeats    int64
 	FirstAt    int64
 	LastAt     int64
+	Announced  int64
 }
 
 type Cluster struct {

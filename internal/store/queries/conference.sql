@@ -67,18 +67,22 @@ SELECT seq, received_at, directory_version, ignored, body FROM cdr_post WHERE ac
 SELECT received_at FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3;
 
 -- name: Sessions :many
-SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at FROM cdr_session
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced FROM cdr_session
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND session > sqlc.arg(after) ORDER BY session LIMIT sqlc.arg(page);
 
+-- name: Session :one
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced FROM cdr_session
+WHERE account_id = $1 AND cluster_id = $2 AND session = $3;
+
 -- name: PutSession :exec
-INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, announced, repeats, first_at, last_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (account_id, cluster_id, session) DO UPDATE SET callbridge = excluded.callbridge, ranges = excluded.ranges, losses = excluded.losses,
-  records = excluded.records, missing = excluded.missing, repeats = cdr_session.repeats + excluded.repeats,
+  records = excluded.records, missing = excluded.missing, announced = excluded.announced, repeats = cdr_session.repeats + excluded.repeats,
   first_at = excluded.first_at, last_at = excluded.last_at;
 
 -- name: BridgeTotals :one
-SELECT CAST(coalesce(sum(records), 0) AS BIGINT) AS records, CAST(coalesce(sum(missing), 0) AS BIGINT) AS missing, CAST(coalesce(sum(repeats), 0) AS BIGINT) AS repeats
+SELECT CAST(coalesce(sum(records), 0) AS BIGINT) AS records, CAST(coalesce(sum(missing), 0) AS BIGINT) AS missing, CAST(coalesce(sum(announced), 0) AS BIGINT) AS announced, CAST(coalesce(sum(repeats), 0) AS BIGINT) AS repeats
 FROM cdr_session WHERE account_id = $1 AND cluster_id = $2;
 
 -- name: BridgesSeen :many
@@ -127,6 +131,17 @@ ORDER BY started_at DESC, meeting_id DESC LIMIT sqlc.arg(page);
 SELECT meeting_id, meeting_key, directory_version, records FROM meeting
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND ended_at = 0 AND meeting_id > sqlc.arg(after)
 ORDER BY meeting_id LIMIT sqlc.arg(page);
+
+-- name: LostMeetings :many
+SELECT meeting_id FROM meeting
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND lost = TRUE AND started_at >= sqlc.arg(from_at) AND started_at <= sqlc.arg(through)
+ORDER BY started_at DESC, meeting_id LIMIT sqlc.arg(page);
+
+-- name: MeetingsOpenAt :many
+SELECT meeting_id FROM meeting
+WHERE account_id = sqlc.arg(account_id) AND started_at >= sqlc.arg(from_at) AND started_at <= sqlc.arg(through)
+  AND ended_at >= sqlc.arg(ended_from) AND cluster_id = sqlc.arg(cluster_id)
+ORDER BY started_at DESC, meeting_id LIMIT sqlc.arg(page);
 
 -- name: DeleteMeeting :exec
 DELETE FROM meeting WHERE account_id = $1 AND meeting_id = $2;
