@@ -33,6 +33,8 @@ type Reason struct {
 	Space    string     `json:"space,omitempty" doc:"Identifier of the space."`
 	Owner    string     `json:"owner,omitempty" doc:"JID of the owner of the space."`
 	Type     string     `json:"type,omitempty" doc:"Type of the call."`
+	// Args are what has no member of its own.
+	Args map[string]string `json:"args,omitempty" doc:"Other arguments of the fact, by name."`
 }
 
 // Account is a customer.

@@ -89,6 +89,7 @@ type program struct {
 		List meetingListCmd `cmd:"" help:"List meetings with the licenses they took."`
 		Show meetingShowCmd `cmd:"" help:"Show one meeting."`
 		Why  meetingWhyCmd  `cmd:"" help:"Say why a meeting took the license it took."`
+		Ask  meetingAskCmd  `cmd:"" help:"Say what a meeting would take, without a call, under each policy."`
 
 		Records meetingRecordsCmd `cmd:"" help:"Show the call-detail records of a meeting with every field."`
 	} `cmd:"" help:"Meetings."`
@@ -102,6 +103,11 @@ type program struct {
 			Import directoryImportCmd `cmd:"" help:"Replace the directory of users and spaces."`
 			Show   directoryShowCmd   `cmd:"" help:"Show which directory is in force."`
 		} `cmd:"" help:"The directory of users and spaces."`
+		Policy struct {
+			Show    policyShowCmd    `cmd:"" help:"Show which policies are in force."`
+			Options policyOptionsCmd `cmd:"" help:"List the options of policies and what they mean."`
+			Set     policySetCmd     `cmd:"" help:"Put a policy in force for the meetings that begin from now on."`
+		} `cmd:"" help:"The rules by which meetings take licenses."`
 		Usage conferenceUsageCmd `cmd:"" help:"Peaks per hour."`
 	} `cmd:"" help:"The conference engine."`
 }

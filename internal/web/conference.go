@@ -139,7 +139,18 @@ func (s *server) segmentOf(g conference.Segment) api.Segment {
 }
 
 func meetingReason(f conference.Fact) api.Reason {
-	return api.Reason{Code: f.Code, Text: f.Text, Fact: f.Text, Space: f.Args["space"], Name: f.Args["name"], Owner: f.Args["owner"], Type: f.Args["type"]}
+	out := api.Reason{Code: f.Code, Text: f.Text, Fact: f.Text, Space: f.Args["space"], Name: f.Args["name"], Owner: f.Args["owner"], Type: f.Args["type"]}
+	for name, value := range f.Args {
+		switch name {
+		case "space", "name", "owner", "type":
+		default:
+			if out.Args == nil {
+				out.Args = map[string]string{}
+			}
+			out.Args[name] = value
+		}
+	}
+	return out
 }
 
 func (s *server) listUsage(ctx context.Context, in *struct {
