@@ -204,7 +204,7 @@ func TestAsk(t *testing.T) {
 		for code, q := range map[string]Question{
 			"several-spaces": {Question: meeting.Question{Space: "Dock"}},
 			"no-such-policy": {Question: meeting.Question{Space: "S1"}, Policy: "guest-first"},
-			"not-found": {Question: meeting.Question{Space: "S1"}, Bridge: "nowhere"},
+			"not-found":      {Question: meeting.Question{Space: "S1"}, Bridge: "nowhere"},
 			"bad-question":   {Question: meeting.Question{Space: "S1", Gateway: true}},
 		} {
 			_, err := h.engine.Ask(t.Context(), h.account, q)
