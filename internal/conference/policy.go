@@ -31,10 +31,11 @@ type BridgePolicy struct {
 func (e *Engine) Policies(ctx context.Context, account string) ([]BridgePolicy, error) {
 	var out []BridgePolicy
 	err := e.store.View(ctx, func(tx *store.Tx) error {
-		bridges, err := allClusters(ctx, tx, account)
+		bridges, err := clusters(ctx, tx, account)
 		if err != nil {
 			return err
 		}
+		slices.SortFunc(bridges, func(a, b db.Cluster) int { return strings.Compare(a.NameKey, b.NameKey) })
 		all, err := policyInForce(ctx, tx, account, "")
 		if err != nil {
 			return err
@@ -70,38 +71,6 @@ func policyInForce(ctx context.Context, tx *store.Tx, account, bridge string) (B
 	out.Own, out.Version, out.SetAt, out.SetBy = true, row.FromVersion, store.At(row.SetAt), row.SetBy
 	out.Policy, err = parsePolicy(row.Policy)
 	return out, err
-}
-
-// allClusters reads the bridges of an account, by name.
-func allClusters(ctx context.Context, tx *store.Tx, account string) ([]db.Cluster, error) {
-	var out []db.Cluster
-	for after := ""; ; {
-		rows, err := tx.Clusters(ctx, db.ClustersParams{AccountID: account, After: after, Page: page})
-		if err != nil {
-			return nil, fmt.Errorf("read bridges: %w", err)
-		}
-		out = append(out, rows...)
-		if len(rows) < page {
-			break
-		}
-		after = rows[len(rows)-1].ClusterID
-	}
-	slices.SortFunc(out, func(a, b db.Cluster) int { return strings.Compare(a.NameKey, b.NameKey) })
-	return out, nil
-}
-
-// bridgeNamed finds a bridge by id or name.
-func bridgeNamed(ctx context.Context, tx *store.Tx, account, name string) (db.Cluster, error) {
-	all, err := allClusters(ctx, tx, account)
-	if err != nil {
-		return db.Cluster{}, err
-	}
-	for _, b := range all {
-		if b.ClusterID == name || b.NameKey == strings.ToLower(strings.TrimSpace(name)) {
-			return b, nil
-		}
-	}
-	return db.Cluster{}, license.NotFound("bridge", name)
 }
 
 // policyOf reads a policy from a name and changes of its default options.
