@@ -89,6 +89,8 @@ type CdrSession struct {
 	FirstAt    int64
 	LastAt     int64
 	Announced  int64
+	Behind     int64
+	Numbering  int64
 }
 
 type Cluster struct {
