@@ -67,7 +67,7 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 	defer func() { err = errors.Join(err, desk.store.Close()) }()
 
 	engine := conference.New(conference.Options{
-		Store: desk.store, Now: now, Log: log, Version: version,
+		Store: desk.store, Now: now, Log: log, Version: version, Keys: desk.Keys(),
 		Transport: func(string) agent.Transport { return inProcess{desk.Authority} },
 	})
 	pages := console.New(console.Options{Authority: desk.Authority, Conference: engine, Now: now, Log: log, Version: version})

@@ -25,6 +25,7 @@ type Options struct {
 	Now       func() time.Time // nil means time.Now
 	Log       *slog.Logger     // nil means slog.Default
 	Version   string           // of the program, shown at the authority
+	Keys      *trust.Keys      // keep the passwords of other servers; nil keeps none
 }
 
 // flushDelay is how long changes gather before they are written to the tables of meetings: up to busyDelays times as long
@@ -46,7 +47,8 @@ type Engine struct {
 	now       func() time.Time
 	log       *slog.Logger
 	version   string
-	holder    string // of leases
+	keys      *trust.Keys // nil where no password can be kept
+	holder    string      // of leases
 	begun     time.Time
 
 	leaders sync.WaitGroup // goroutines that commit posts
@@ -69,7 +71,7 @@ func New(o Options) *Engine {
 		o.Log = slog.Default()
 	}
 	return &Engine{
-		store: o.Store, transport: o.Transport, now: o.Now, log: o.Log, version: o.Version,
+		store: o.Store, transport: o.Transport, now: o.Now, log: o.Log, version: o.Version, keys: o.Keys,
 		holder: trust.NewID("eng", o.Now()), begun: o.Now(),
 		clusters: map[string]*cluster{}, keepers: map[string]*keeper{}, changed: map[string]bool{},
 		wake: make(chan struct{}, 1), used: make(chan struct{}, 1),
@@ -82,6 +84,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { e.flushing(ctx) })
 	parts.Go(func() { e.reporting(ctx) })
+	parts.Go(func() { e.polling(ctx) })
 	parts.Wait()
 	e.leaders.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
