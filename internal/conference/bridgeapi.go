@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -131,7 +130,7 @@ func (e *Engine) SetBridgeAPI(ctx context.Context, who, account, bridge string, 
 		if err != nil {
 			return err
 		}
-		cluster, err := clusterNamed(ctx, tx, account, bridge)
+		cluster, err := bridgeNamed(ctx, tx, account, bridge)
 		if err != nil {
 			return err
 		}
@@ -201,21 +200,6 @@ func (in NewBridgeAPI) row() (db.BridgeApi, error) {
 	return row, nil
 }
 
-// clusterNamed finds a cluster by id or name.
-func clusterNamed(ctx context.Context, tx *store.Tx, account, name string) (db.Cluster, error) {
-	var row db.Cluster
-	var err error
-	if trust.ValidID("brg", name) {
-		row, err = tx.Cluster(ctx, db.ClusterParams{AccountID: account, ClusterID: name})
-	} else {
-		row, err = tx.ClusterNamed(ctx, db.ClusterNamedParams{AccountID: account, NameKey: strings.ToLower(strings.TrimSpace(name))})
-	}
-	if errors.Is(err, store.ErrNoRow) {
-		return row, license.NotFound("bridge", name)
-	}
-	return row, err
-}
-
 func apiOf(r db.BridgeApi, name string) (BridgeAPI, error) {
 	out := BridgeAPI{ID: r.ApiID, Bridge: r.ClusterID, BridgeName: name, URL: r.Url, User: r.UserName, Trust: "system", CallBridge: r.Callbridge,
 		Every: time.Duration(r.EveryMs) * time.Millisecond, SetAt: store.At(r.SetAt), SetBy: r.SetBy, NextAt: store.At(r.NextAt)}
@@ -261,7 +245,7 @@ func apiRows(ctx context.Context, tx *store.Tx, account, bridge string) ([]db.Br
 	if err != nil || bridge == "" {
 		return rows, err
 	}
-	cluster, err := clusterNamed(ctx, tx, account, bridge)
+	cluster, err := bridgeNamed(ctx, tx, account, bridge)
 	if err != nil {
 		return nil, err
 	}

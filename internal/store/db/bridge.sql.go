@@ -118,34 +118,6 @@ func (q *Queries) BridgeSnapshots(ctx context.Context, arg BridgeSnapshotsParams
 	return items, nil
 }
 
-const clusterNamed = `-- name: ClusterNamed :one
-SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq FROM cluster
-WHERE account_id = $1 AND name_key = $2
-`
-
-type ClusterNamedParams struct {
-	AccountID string
-	NameKey   string
-}
-
-func (q *Queries) ClusterNamed(ctx context.Context, arg ClusterNamedParams) (Cluster, error) {
-	row := q.db.QueryRowContext(ctx, clusterNamed, arg.AccountID, arg.NameKey)
-	var i Cluster
-	err := row.Scan(
-		&i.AccountID,
-		&i.ClusterID,
-		&i.Name,
-		&i.NameKey,
-		&i.Digest,
-		&i.Allowed,
-		&i.CreatedAt,
-		&i.LastSeq,
-		&i.ProjectedSeq,
-		&i.FlushedSeq,
-	)
-	return i, err
-}
-
 const deleteBridgeAPI = `-- name: DeleteBridgeAPI :execrows
 DELETE FROM bridge_api WHERE account_id = $1 AND api_id = $2
 `

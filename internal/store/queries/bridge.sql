@@ -26,10 +26,6 @@ UPDATE bridge_api SET state = sqlc.arg(state) WHERE account_id = sqlc.arg(accoun
 -- name: SetBridgeDirectoryNext :exec
 UPDATE bridge_api SET directory_next_at = sqlc.arg(next_at) WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id);
 
--- name: ClusterNamed :one
-SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq FROM cluster
-WHERE account_id = $1 AND name_key = $2;
-
 -- name: NewestSession :one
 SELECT session, ranges, last_at FROM cdr_session
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND callbridge = sqlc.arg(callbridge) AND records > 0
