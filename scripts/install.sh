@@ -19,11 +19,11 @@ tools() {
 
 # wanted prints the packages that are not here yet. gcc is for the race detector, chromium for
 # the tests of the console's pages, openssl reads the certificates as a stranger would, and centreon-plugins, with the
-# modules that it only recommends, has the check of call bridges.
+# modules that it only recommends, has the check of call bridges. slapd is the directory server that LDAP sources read.
 wanted() {
   local package
   for package in gcc libc6-dev openssl chromium centreon-plugins libxml-simple-perl libjson-perl libdatetime-perl \
-    libwww-perl liblwp-protocol-https-perl; do
+    libwww-perl liblwp-protocol-https-perl slapd; do
     [[ "$(dpkg -s "$package" 2>/dev/null)" == *"Status: install ok installed"* ]] || echo "$package"
   done
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
@@ -43,6 +43,8 @@ packages() {
   fi
   local -a apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq)
   "${root[@]}" "${apt[@]}" update
+  # The tests start directory servers of their own; the package is not to set up one for this machine.
+  echo 'slapd slapd/no_configuration boolean true' | "${root[@]}" debconf-set-selections
   "${root[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
 }
 

@@ -9,9 +9,6 @@ import (
 	"github.com/tallystick/tallystick/api"
 )
 
-// maxDirectory is the most bytes of a directory file that are read.
-const maxDirectory = 16 << 20
-
 type enableCmd struct {
 	vaFlag
 }
@@ -66,58 +63,6 @@ func (bridgeListCmd) Run(ctx context.Context, s *shell) error {
 		func(b api.Bridge) []any {
 			return []any{b.ID, b.Name, strings.Join(b.CallBridges, " "), b.LastPostAt, b.Posts, b.Records, b.Repeats, b.Conflicts, b.Missing, b.Refused}
 		})
-}
-
-type directoryImportCmd struct {
-	File string `arg:"" help:"Directory file; - reads standard input."`
-}
-
-// Run replaces the directory.
-func (c directoryImportCmd) Run(ctx context.Context, s *shell) error {
-	r, account, err := s.in(ctx)
-	if err != nil {
-		return err
-	}
-	doc, err := s.read("directory file", c.File, maxDirectory)
-	if err != nil {
-		return err
-	}
-	d, err := r.ImportDirectory(ctx, account, doc)
-	if err != nil {
-		return err
-	}
-	return s.print(d, showDirectory(d))
-}
-
-type directoryShowCmd struct{}
-
-// Run shows which directory is in force.
-func (directoryShowCmd) Run(ctx context.Context, s *shell) error {
-	r, account, err := s.in(ctx)
-	if err != nil {
-		return err
-	}
-	d, err := r.DirectorySummary(ctx, account)
-	if err != nil {
-		return err
-	}
-	return s.print(d, showDirectory(d))
-}
-
-func showDirectory(d api.DirectorySummary) func(io.Writer) {
-	return func(w io.Writer) {
-		if d.Unchanged {
-			fmt.Fprintln(w, "Nothing has changed.")
-		}
-		fields(w, "Version", d.Version, "Imported", d.ImportedAt, "Users", d.Users, "With a personal license", d.Personal, "Spaces", d.Spaces, "Devices", d.Devices)
-		if d.UsersGone+d.SpacesGone > 0 {
-			fmt.Fprintf(w, "Gone since the version before: %s and %s. Import the earlier file again if that was a mistake.\n",
-				counted(d.UsersGone, "user", "users"), counted(d.SpacesGone, "space", "spaces"))
-		}
-		if d.UnknownOwners > 0 {
-			fmt.Fprintf(w, "Warning: %s an owner who is not among the users, and so takes shared licenses.\n", counted(d.UnknownOwners, "space has", "spaces have"))
-		}
-	}
 }
 
 type conferenceUsageCmd struct {

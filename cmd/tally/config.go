@@ -158,7 +158,7 @@ func (s settings) Validate(app *kong.Application) error {
 	var walk func(*kong.Node)
 	walk = func(n *kong.Node) {
 		for _, f := range n.Flags {
-			known[f.Name] = len(f.Envs) > 0
+			known[f.Name] = known[f.Name] || len(f.Envs) > 0 // a verb may have a flag of its own by the name of a setting
 		}
 		for _, child := range n.Children {
 			walk(child)
@@ -174,8 +174,11 @@ func (s settings) Validate(app *kong.Application) error {
 	return nil
 }
 
-// Resolve returns a flag's value in the file, unless its environment variable is set.
+// Resolve returns a flag's value in the file, unless its environment variable is set, or it has none and is no setting.
 func (s settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if len(flag.Envs) == 0 {
+		return nil, nil
+	}
 	for _, env := range flag.Envs {
 		if _, set := os.LookupEnv(env); set {
 			return nil, nil

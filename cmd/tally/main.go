@@ -100,14 +100,27 @@ type program struct {
 			List bridgeListCmd `cmd:"" help:"List receivers and what came."`
 		} `cmd:"" help:"Call bridges."`
 		Directory struct {
-			Import directoryImportCmd `cmd:"" help:"Replace the directory of users and spaces."`
-			Show   directoryShowCmd   `cmd:"" help:"Show which directory is in force."`
+			Import  directoryImportCmd  `cmd:"" help:"Replace the directory of users and spaces."`
+			Show    directoryShowCmd    `cmd:"" help:"Show which directory is in force, its users, spaces, clashes or sources."`
+			Changes directoryChangesCmd `cmd:"" help:"The calendar: who appeared, disappeared, gained or lost a personal license."`
+			Default directoryDefaultCmd `cmd:"" help:"Whether users hold a personal license where their source says nothing."`
 		} `cmd:"" help:"The directory of users and spaces."`
 		Policy struct {
 			Show    policyShowCmd    `cmd:"" help:"Show which policies are in force."`
 			Options policyOptionsCmd `cmd:"" help:"List the options of policies and what they mean."`
 			Set     policySetCmd     `cmd:"" help:"Put a policy in force for the meetings that begin from now on."`
 		} `cmd:"" help:"The rules by which meetings take licenses."`
+		LDAP struct {
+			Add     ldapAddCmd     `cmd:"" help:"Add an LDAP source."`
+			Set     ldapSetCmd     `cmd:"" help:"Change an LDAP source."`
+			List    ldapListCmd    `cmd:"" help:"List LDAP sources."`
+			Show    ldapShowCmd    `cmd:"" help:"Show one LDAP source."`
+			Remove  ldapRemoveCmd  `cmd:"" help:"Remove an LDAP source with the users that only it knew."`
+			Test    ldapTestCmd    `cmd:"" help:"Show what the first entries would become; changes nothing."`
+			Sync    ldapSyncCmd    `cmd:"" help:"Read LDAP sources now."`
+			Accept  ldapAcceptCmd  `cmd:"" help:"Agree to a change that is held."`
+			History ldapHistoryCmd `cmd:"" help:"List the readings of all sources, the newest first."`
+		} `cmd:"" name:"ldap" help:"LDAP sources of the directory."`
 		Usage conferenceUsageCmd `cmd:"" help:"Peaks per hour."`
 	} `cmd:"" help:"The conference engine."`
 }

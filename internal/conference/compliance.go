@@ -157,3 +157,17 @@ func clusters(ctx context.Context, tx *store.Tx, account string) ([]db.Cluster, 
 		after = rows[len(rows)-1].ClusterID
 	}
 }
+
+// bridgeNamed finds a bridge by its id or name.
+func bridgeNamed(ctx context.Context, tx *store.Tx, account, bridge string) (db.Cluster, error) {
+	all, err := clusters(ctx, tx, account)
+	for _, r := range all {
+		if r.ClusterID == bridge || r.NameKey == fold(bridge) {
+			return r, nil
+		}
+	}
+	if err != nil {
+		return db.Cluster{}, err
+	}
+	return db.Cluster{}, license.NotFound("bridge", bridge)
+}

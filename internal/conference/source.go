@@ -86,6 +86,7 @@ type sourcePut struct {
 	skips     []directory.Skip
 	clashes   []directory.Clash // within the source
 	referrals int
+	wanted    func(ctx context.Context, tx *store.Tx) error // refuses where the source was taken away meanwhile; may be nil
 }
 
 // putSource makes a state the last accepted one of its source and brings the merge into force; a state that takes away too much
@@ -98,6 +99,9 @@ func (e *Engine) putSource(ctx context.Context, who, account string, in sourcePu
 func (e *Engine) put(ctx context.Context, who, account string, in sourcePut) (run Run, sum DirectorySummary, err error) {
 	err = e.store.Update(ctx, "put directory source", func(tx *store.Tx) error {
 		d, err := lockDirectory(ctx, tx, account)
+		if err == nil && in.wanted != nil {
+			err = in.wanted(ctx, tx)
+		}
 		if err != nil {
 			return err
 		}

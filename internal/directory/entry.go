@@ -162,7 +162,7 @@ func (m Mapping) Import(entries []Entry) Import {
 		return twice
 	}
 	for _, c := range found {
-		dn := printable(c.dn)
+		dn := Printable(c.dn)
 		if clash(ClashJID, jids, c.user.JID, dn) {
 			continue
 		}
@@ -192,7 +192,7 @@ func sortClashes(all []Clash) {
 
 // user makes the user that an entry is, or says why it is left out.
 func (m Mapping) user(e Entry) (candidate, Skip) {
-	dn := printable(e.DN)
+	dn := Printable(e.DN)
 	for _, x := range m.all() {
 		for _, attribute := range x.Attributes() {
 			v, there := e.text(attribute)
@@ -243,8 +243,8 @@ func limited(s string) string {
 	return s
 }
 
-// printable is a distinguished name as it may be shown and kept.
-func printable(dn string) string {
+// Printable is a distinguished name as it may be shown and kept.
+func Printable(dn string) string {
 	dn = clean(strings.ToValidUTF8(dn, "?"))
 	if len(dn) > MaxValue {
 		dn = strings.ToValidUTF8(dn[:MaxValue], "") + "…"

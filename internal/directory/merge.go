@@ -57,8 +57,8 @@ const (
 
 var levels = []string{LevelSource, LevelTenant, LevelSystem, LevelNobody}
 
-// says is what a source says of a user's license, and at which level.
-func (s Source) says(u User, d Defaults) (personal bool, level string) {
+// Says is what a source says of a user's license, and at which level.
+func (s Source) Says(u User, d Defaults) (personal bool, level string) {
 	for _, at := range []struct {
 		level string
 		flag  Flag
@@ -109,7 +109,7 @@ func Merge(sources []Source, d Defaults) Merged {
 				people[u.JID] = p
 			}
 			p.add(u, s.label())
-			personal, level := s.says(u, d)
+			personal, level := s.Says(u, d)
 			said[u.JID] = append(said[u.JID], statement{s.Kind, s.label(), level, personal})
 		}
 		for _, sp := range s.Spaces {

@@ -32,7 +32,7 @@ func reword(ctx context.Context, s Server, doing string, err error) error {
 	encryption, _ := errors.AsType[*tlsError](err)
 	switch {
 	case encryption != nil:
-		return refuse(license.KindUnavailable, "ldap-tls", "check the name in --url, and --ca or --fingerprint; openssl s_client -showcerts shows what the server presents",
+		return refuse(license.KindUnavailable, "ldap-tls", "check the name in --ldap, and --ca or --fingerprint; openssl s_client -showcerts shows what the server presents",
 			"no trusted encryption with %s: %s", server, said)
 	case errors.Is(err, errTooMany):
 		return refuse(license.KindTooLarge, "ldap-too-large", "narrow the filter or the base DN", "the answer of %s has %s; nothing was changed", server, errTooMany)
@@ -58,7 +58,7 @@ func reword(ctx context.Context, s Server, doing string, err error) error {
 		return refuse(license.KindUnavailable, "ldap-broken-off", "look at the server and the network; it is tried again by itself",
 			"the answer of %s broke off after %d entries; nothing was changed: %s", server, entries, said)
 	}
-	return refuse(license.KindUnavailable, "ldap-unreachable", "check --url, the network, and that the directory server runs", "%s does not answer as expected (to %s): %s",
+	return refuse(license.KindUnavailable, "ldap-unreachable", "check --ldap, the network, and that the directory server runs", "%s does not answer as expected (to %s): %s",
 		server, doing, said)
 }
 

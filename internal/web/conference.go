@@ -191,13 +191,18 @@ func (s *server) directoryBody(op *huma.Operation) {
 
 func (s *server) importDirectory(ctx context.Context, in *struct {
 	AccountPath
+	Accept
 	RawBody []byte
 }) (*reply[api.DirectorySummary], error) {
 	id, err := s.Authority.Scope(ctx, in.Who, access.Manage, in.Account)
 	if err != nil {
 		return nil, err
 	}
-	sum, err := s.Conference.ImportDirectory(ctx, in.Who.ID, id, in.RawBody)
+	take := s.Conference.ImportDirectory
+	if in.Accept.Accept {
+		take = s.Conference.ReplaceDirectory
+	}
+	sum, err := take(ctx, in.Who.ID, id, in.RawBody)
 	return answerWith(directoryOf(sum), err)
 }
 

@@ -34,11 +34,12 @@ const (
 	accounts = "/api/v1/accounts"
 	account  = accounts + "/{account}"
 	va       = account + "/virtual-accounts/{virtualAccount}"
+	ldap     = account + "/conference/ldap/{source}"
 )
 
 // routes is the table. An address that is not in it does not exist.
 func (s *server) routes() []route {
-	return append(s.faceRoutes(), []route{
+	return append(append(s.faceRoutes(), s.directoryRoutes()...), []route{
 		{"GET", "/livez", public, "", plain(live)},
 		{"GET", "/readyz", public, "", plain(s.ready)},
 		{"GET", "/root.pem", public, "", plain(s.root)},

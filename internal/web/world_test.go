@@ -60,7 +60,7 @@ func worldAt(t *testing.T, address string) *world {
 	}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.desk = authority.New(authority.Options{Store: st, Keys: keys, Catalog: license.DefaultCatalog(), Log: log, Now: w.clock.Now})
-	o := conference.Options{Store: st, Now: w.clock.Now, Log: log, Version: "test"}
+	o := conference.Options{Store: st, Now: w.clock.Now, Log: log, Version: "test", Keys: keys}
 	always(&o.Transport, inProcess{w.desk})
 	w.engine = conference.New(o)
 	w.face = newServer(Options{Authority: w.desk, Conference: w.engine, Log: log, Now: w.clock.Now, Version: "test"})

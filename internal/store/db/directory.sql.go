@@ -309,6 +309,39 @@ func (q *Queries) EndDirectoryRun(ctx context.Context, arg EndDirectoryRunParams
 	return err
 }
 
+const heldSources = `-- name: HeldSources :many
+SELECT kind, source_id, run_id FROM directory_held WHERE account_id = $1
+`
+
+type HeldSourcesRow struct {
+	Kind     string
+	SourceID string
+	RunID    string
+}
+
+func (q *Queries) HeldSources(ctx context.Context, accountID string) ([]HeldSourcesRow, error) {
+	rows, err := q.db.QueryContext(ctx, heldSources, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []HeldSourcesRow{}
+	for rows.Next() {
+		var i HeldSourcesRow
+		if err := rows.Scan(&i.Kind, &i.SourceID, &i.RunID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertDirectoryRun = `-- name: InsertDirectoryRun :exec
 INSERT INTO directory_run (account_id, run_id, kind, source_id, name, state, started_at, ended_at, run_by, accepted_at, accepted_by, version,
   entries, users, skipped, clashes, added, removed, gained, lost, details)
@@ -421,6 +454,47 @@ func (q *Queries) InsertLdapSource(ctx context.Context, arg InsertLdapSourcePara
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const lastDirectoryRun = `-- name: LastDirectoryRun :one
+SELECT account_id, run_id, kind, source_id, name, state, started_at, ended_at, run_by, accepted_at, accepted_by, version,
+  entries, users, skipped, clashes, added, removed, gained, lost, details FROM directory_run
+WHERE account_id = $1 AND kind = $2 AND source_id = $3 ORDER BY run_id DESC LIMIT 1
+`
+
+type LastDirectoryRunParams struct {
+	AccountID string
+	Kind      string
+	SourceID  string
+}
+
+func (q *Queries) LastDirectoryRun(ctx context.Context, arg LastDirectoryRunParams) (DirectoryRun, error) {
+	row := q.db.QueryRowContext(ctx, lastDirectoryRun, arg.AccountID, arg.Kind, arg.SourceID)
+	var i DirectoryRun
+	err := row.Scan(
+		&i.AccountID,
+		&i.RunID,
+		&i.Kind,
+		&i.SourceID,
+		&i.Name,
+		&i.State,
+		&i.StartedAt,
+		&i.EndedAt,
+		&i.RunBy,
+		&i.AcceptedAt,
+		&i.AcceptedBy,
+		&i.Version,
+		&i.Entries,
+		&i.Users,
+		&i.Skipped,
+		&i.Clashes,
+		&i.Added,
+		&i.Removed,
+		&i.Gained,
+		&i.Lost,
+		&i.Details,
+	)
+	return i, err
 }
 
 const ldapServer = `-- name: LdapServer :one
@@ -571,6 +645,46 @@ func (q *Queries) PutDirectorySource(ctx context.Context, arg PutDirectorySource
 		arg.State,
 	)
 	return err
+}
+
+const runsOfVersions = `-- name: RunsOfVersions :many
+SELECT version, kind, name FROM directory_run
+WHERE account_id = $1 AND version >= $2 AND version <= $3 AND version > 0
+`
+
+type RunsOfVersionsParams struct {
+	AccountID string
+	Low       int64
+	High      int64
+}
+
+type RunsOfVersionsRow struct {
+	Version int64
+	Kind    string
+	Name    string
+}
+
+func (q *Queries) RunsOfVersions(ctx context.Context, arg RunsOfVersionsParams) ([]RunsOfVersionsRow, error) {
+	rows, err := q.db.QueryContext(ctx, runsOfVersions, arg.AccountID, arg.Low, arg.High)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []RunsOfVersionsRow{}
+	for rows.Next() {
+		var i RunsOfVersionsRow
+		if err := rows.Scan(&i.Version, &i.Kind, &i.Name); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const setLdapNext = `-- name: SetLdapNext :exec

@@ -94,3 +94,15 @@ DELETE FROM ldap_source WHERE account_id = $1 AND source_id = $2;
 SELECT account_id, run_id, kind, source_id, name, state, started_at, ended_at, run_by, accepted_at, accepted_by, version,
   entries, users, skipped, clashes, added, removed, gained, lost, details FROM directory_run
 WHERE account_id = $1 AND run_id = $2;
+
+-- name: LastDirectoryRun :one
+SELECT account_id, run_id, kind, source_id, name, state, started_at, ended_at, run_by, accepted_at, accepted_by, version,
+  entries, users, skipped, clashes, added, removed, gained, lost, details FROM directory_run
+WHERE account_id = $1 AND kind = $2 AND source_id = $3 ORDER BY run_id DESC LIMIT 1;
+
+-- name: RunsOfVersions :many
+SELECT version, kind, name FROM directory_run
+WHERE account_id = sqlc.arg(account_id) AND version >= sqlc.arg(low) AND version <= sqlc.arg(high) AND version > 0;
+
+-- name: HeldSources :many
+SELECT kind, source_id, run_id FROM directory_held WHERE account_id = $1;
