@@ -51,6 +51,7 @@ type cluster struct {
 	entries    map[string]*entry  // meetings by key
 	held       map[string]*entry  // the same by id
 	dirtied    []*entry
+	ended      int                   // how many of those are over
 	staged     map[identity][16]byte // of judge, to be used again
 }
 
@@ -60,6 +61,7 @@ type entry struct {
 	version int64 // of the directory, when the first record was stored
 	touched time.Time
 	dirty   bool
+	over    bool     // dirty, and a record that ends a call was among what made it so
 	end     int64    // as written last; 0 while it runs
 	guessed bool     // the end was estimated
 	lost    bool     // records are lost from its time
@@ -93,7 +95,7 @@ func (c *cluster) clear() {
 	c.sessions, c.closed, c.counters = map[string]*session{}, map[string]time.Time{}, map[string]counter{}
 	c.router = cdr.NewRouter()
 	c.entries, c.held = map[string]*entry{}, map[string]*entry{}
-	c.dirtied = nil
+	c.dirtied, c.ended = nil, 0
 }
 
 // counts reports whether the records of a call bridge count, or are only kept.
@@ -128,8 +130,8 @@ func (c *cluster) drop(e *entry) {
 	delete(c.held, e.id)
 }
 
-// changed takes over what the router did with a record.
-func (c *cluster) changed(ch cdr.Change, version int64, now time.Time) {
+// changed takes over what the router did with a record; over says that the record ends a call.
+func (c *cluster) changed(ch cdr.Change, version int64, now time.Time, over bool) {
 	for _, m := range ch.Merged {
 		into := version
 		from := c.entries[m.From]
@@ -144,7 +146,12 @@ func (c *cluster) changed(ch cdr.Change, version int64, now time.Time) {
 		c.touch(to, now)
 	}
 	for _, key := range ch.Touched {
-		c.touch(c.entry(key, version), now)
+		e := c.entry(key, version)
+		c.touch(e, now)
+		if over && !e.over {
+			e.over = true
+			c.ended++
+		}
 	}
 }
 
@@ -208,7 +215,7 @@ func (c *cluster) add(p *journalPost, now time.Time) {
 		if len(p.records) > largePost {
 			r = new(*r)
 		}
-		c.changed(c.router.Add(r), p.version, now)
+		c.changed(c.router.Add(r), p.version, now, r.Kind == cdr.CallEnd)
 	}
 	if p.newest {
 		c.close(p.bridge, now)

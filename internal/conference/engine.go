@@ -28,14 +28,16 @@ type Options struct {
 	Keys      *trust.Keys      // keep the passwords of other servers; nil keeps none
 }
 
-// flushDelay is how long changes gather before they are written to the tables of meetings: up to busyDelays times as long
-// while more than busyRecords come in each, so that most meetings of a rush are written once. afterTrouble is how long the
-// next try waits when that failed.
+// Changes gather for quietLooks looks before they are written to the tables of meetings: up to busyLooks while more than
+// busyRecords come between two, so that meetings that run on are written once a second in a rush. Those that ended are written
+// at every look then, so that nothing piles up. afterTrouble is how long the next try waits when that failed.
 const (
-	flushDelay   = 250 * time.Millisecond
-	busyDelays   = 4
-	busyRecords  = 250
-	manyDirty    = 1000 // meetings; so many are written at once
+	lookDelay    = 25 * time.Millisecond
+	quietLooks   = 10
+	busyLooks    = 40
+	busyRecords  = 25
+	manyEnded    = 48   // meetings that ended; fewer wait
+	manyDirty    = 1000 // meetings that run on; so many are written at once
 	afterTrouble = 5 * time.Second
 )
 
@@ -119,11 +121,12 @@ func (e *Engine) flushing(ctx context.Context) {
 			return
 		case <-e.wake:
 		}
-		for n, busy := 0, true; busy && n < busyDelays; n++ {
-			if !pause(ctx, flushDelay) {
+		for n, more := 1, true; more; n++ {
+			if !pause(ctx, lookDelay) {
 				return
 			}
-			busy = e.route(ctx)
+			busy := e.look(ctx)
+			more = n < quietLooks || busy && n < busyLooks
 		}
 		for wait := time.Duration(1); wait > 0; {
 			if !pause(ctx, wait) {
@@ -141,20 +144,24 @@ func (e *Engine) flushing(ctx context.Context) {
 	}
 }
 
-// route takes what was heard to its meetings, and says whether it is worth while to wait for more. An error shows when they
-// are flushed.
-func (e *Engine) route(ctx context.Context) (wait bool) {
-	records, meetings := 0, 0
+// look takes what was heard to its meetings, writes those that ended if there are many, and says whether it is worth while to
+// wait for more. An error shows when all are flushed.
+func (e *Engine) look(ctx context.Context) (wait bool) {
+	records, running := 0, 0
 	for _, c := range e.all() {
 		c.mu.Lock()
 		records += c.waiting
 		c.mu.Unlock()
 		_ = c.route(ctx)
 		c.mu.Lock()
-		meetings += len(c.dirtied)
+		ended := c.ended
+		running += len(c.dirtied) - ended
 		c.mu.Unlock()
+		if ended >= manyEnded {
+			_ = c.flushEnded(ctx)
+		}
 	}
-	return records > busyRecords && meetings < manyDirty
+	return records > busyRecords && running < manyDirty
 }
 
 // flush writes the dirty meetings of all clusters.

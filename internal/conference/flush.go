@@ -3,7 +3,6 @@ package conference
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,18 +54,54 @@ func (c *cluster) flushOnce(ctx context.Context) error {
 	}
 	defer c.mu.Unlock()
 	target := c.routed
-	generation := c.generation
-	dirty := c.dirtied
-	c.dirtied = nil
-	for _, e := range dirty {
-		e.dirty = false
-	}
+	dirty := c.takeDirty(func(*entry) bool { return true })
 	sessions, err := c.sessionRows()
 	if err != nil || len(dirty) == 0 && len(sessions) == 0 {
 		return err
 	}
+	return c.flushDirty(ctx, target, dirty, sessions)
+}
+
+// flushEnded writes those of the dirty meetings that are over. How far the journal is shown stays as it was.
+func (c *cluster) flushEnded(ctx context.Context) error {
+	c.flushing.Lock()
+	defer c.flushing.Unlock()
+	defer c.queue.stir()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dirty := c.takeDirty(func(e *entry) bool { return e.over })
+	if len(dirty) == 0 {
+		return nil
+	}
+	return c.flushDirty(ctx, 0, dirty, nil)
+}
+
+// takeDirty takes some of the dirty meetings, to be written.
+func (c *cluster) takeDirty(which func(*entry) bool) []*entry {
+	taken := make([]*entry, 0, len(c.dirtied))
+	left := c.dirtied[:0]
+	for _, e := range c.dirtied {
+		if !which(e) {
+			left = append(left, e)
+			continue
+		}
+		taken = append(taken, e)
+		e.dirty = false
+		if e.over {
+			e.over = false
+			c.ended--
+		}
+	}
+	clear(c.dirtied[len(left):])
+	c.dirtied = left
+	return taken
+}
+
+// flushDirty writes meetings and sessions that were taken for it. It is called with mu held, and gives it up meanwhile.
+func (c *cluster) flushDirty(ctx context.Context, target int64, dirty []*entry, sessions []sessionRow) error {
+	generation := c.generation
 	c.mu.Unlock()
-	err = c.flushChunks(ctx, generation, target, dirty, sessions)
+	err := c.flushChunks(ctx, generation, target, dirty, sessions)
 	c.mu.Lock()
 	switch {
 	case c.generation != generation: // loaded anew, and what is not written is dirty again
@@ -264,25 +299,17 @@ func (c *cluster) decide(ctx context.Context, views []view) error {
 		}
 		policy := known.policy(c.id)
 		d := meeting.Decide(policy.Policy, callOf(v.entry.id, &v.conf, &policy.Policy), known.directory)
-		if err := v.keep(&d, policy.text); err != nil {
-			return err
-		}
+		v.keep(&d, policy.text)
 	}
 	return nil
 }
 
 // keep takes a decision over into the rows.
-func (v *view) keep(d *meeting.Decision, policy string) error {
-	bridges, err := json.Marshal(v.conf.Bridges)
-	if err != nil {
-		return fmt.Errorf("encode bridges of %s: %w", v.row.MeetingID, err)
-	}
-	v.row.Bridges = string(bridges)
+func (v *view) keep(d *meeting.Decision, policy string) {
+	v.row.Bridges = string(appendTexts(nil, v.conf.Bridges))
 	v.row.Policy = policy
-	if v.row.Facts, err = encodeFacts(d.Why); err != nil {
-		return err
-	}
-	return v.keepSegments(d.Segments)
+	v.row.Facts = encodeFacts(d.Why)
+	v.keepSegments(d.Segments)
 }
 
 // writeViews writes meetings, what of their segments and refs is new, and marks the hours whose use may have changed. Unless

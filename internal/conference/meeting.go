@@ -282,18 +282,6 @@ type storedFact struct {
 	Args map[string]string `json:"args,omitempty"`
 }
 
-func encodeFacts(facts []meeting.Fact) (string, error) {
-	out := make([]storedFact, len(facts))
-	for i, f := range facts {
-		out[i] = storedFact(f)
-	}
-	text, err := json.Marshal(out)
-	if err != nil {
-		return "", fmt.Errorf("encode facts: %w", err)
-	}
-	return string(text), nil
-}
-
 func decodeFacts(text string) ([]Fact, error) {
 	var in []storedFact
 	if err := json.Unmarshal([]byte(text), &in); err != nil {

@@ -22,9 +22,10 @@ type storedSegment struct {
 }
 
 // keepSegments takes the segments of a decision over into the rows; the facts of the meeting stand there already.
-func (v *view) keepSegments(segments []meeting.Segment) error {
-	stored := make([]storedSegment, len(segments))
+func (v *view) keepSegments(segments []meeting.Segment) {
 	v.segments = make([]db.Segment, len(segments))
+	text := append(make([]byte, 0, 160*len(segments)+2), '[')
+	why := ""
 	for i := range segments {
 		s := &segments[i]
 		kept := storedSegment{From: store.Ms(s.From), To: store.Ms(s.To), License: string(s.License), Tag: s.License.Tag(),
@@ -32,22 +33,23 @@ func (v *view) keepSegments(segments []meeting.Segment) error {
 		if s.To.IsZero() {
 			kept.To = far
 		}
-		why, err := encodeFacts(s.Why)
-		if err != nil {
-			return err
+		if i == 0 || !sameFacts(s.Why, segments[i-1].Why) {
+			why = encodeFacts(s.Why)
 		}
 		if why != v.row.Facts {
 			kept.Why = json.RawMessage(why)
 		}
-		stored[i], v.segments[i] = kept, kept.row(v.row.AccountID, v.row.ClusterID, v.row.MeetingID)
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = kept.encode(text)
+		v.segments[i] = kept.row(v.row.AccountID, v.row.ClusterID, v.row.MeetingID)
 	}
-	text, err := json.Marshal(stored)
-	if err != nil {
-		return fmt.Errorf("encode segments of %s: %w", v.row.MeetingID, err)
-	}
-	v.row.Segments = string(text)
-	return nil
+	v.row.Segments = string(append(text, ']'))
 }
+
+// sameFacts reports whether two segments share their facts, as most do.
+func sameFacts(a, b []meeting.Fact) bool { return len(a) > 0 && len(a) == len(b) && &a[0] == &b[0] }
 
 // row is the segment as it is counted.
 func (s *storedSegment) row(account, cluster, id string) db.Segment {
