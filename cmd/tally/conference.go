@@ -64,23 +64,3 @@ func (bridgeListCmd) Run(ctx context.Context, s *shell) error {
 			return []any{b.ID, b.Name, strings.Join(b.CallBridges, " "), b.LastPostAt, b.Posts, b.Records, b.Repeats, b.Conflicts, b.Missing, b.Refused}
 		})
 }
-
-type conferenceUsageCmd struct {
-	periodFlags
-}
-
-// Run lists peaks per hour.
-func (c conferenceUsageCmd) Run(ctx context.Context, s *shell) error {
-	r, account, err := s.in(ctx)
-	if err != nil {
-		return err
-	}
-	all, err := gather(s, "hours", r.ConferenceUsage(ctx, account, c.From.Time, c.To.Time))
-	if err != nil {
-		return err
-	}
-	return printList(s, all, "there was no use", "hour | license | tag | peak | licenses | peak at | meetings",
-		func(h api.HourUse) []any {
-			return []any{h.Hour, h.License, h.Tag, fmt.Sprintf("%d/6", h.PeakSixths), h.Licenses, h.PeakAt, h.Meetings}
-		})
-}

@@ -121,7 +121,18 @@ type program struct {
 			Accept  ldapAcceptCmd  `cmd:"" help:"Agree to a change that is held."`
 			History ldapHistoryCmd `cmd:"" help:"List the readings of all sources, the newest first."`
 		} `cmd:"" name:"ldap" help:"LDAP sources of the directory."`
-		Usage conferenceUsageCmd `cmd:"" help:"Peaks per hour."`
+		Usage      conferenceUsageCmd `cmd:"" help:"Peaks per hour or day, time at each level, and the meetings of the peak."`
+		Demand     demandCmd          `cmd:"" help:"When shared licenses were short, why, and what would have helped."`
+		Compliance complianceCmd      `cmd:"" help:"Days over entitlement in the last 90, and the level of each license."`
+		Snapshots  snapshotsCmd       `cmd:"" help:"Use every five minutes, in the classes of call bridges."`
+		Allocation struct {
+			Show allocationShowCmd `cmd:"" help:"What bridges are allocated, and what is left."`
+			Set  allocationSetCmd  `cmd:"" help:"Allocate licenses to a bridge."`
+		} `cmd:"" help:"Licenses set aside for bridges."`
+		Activation struct {
+			Show activationShowCmd `cmd:"" help:"Activation keys and features of bridges."`
+			Set  activationSetCmd  `cmd:"" help:"Say whether a call bridge has its activation key."`
+		} `cmd:"" help:"Activation keys."`
 	} `cmd:"" help:"The conference engine."`
 }
 

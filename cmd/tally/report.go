@@ -18,7 +18,7 @@ type periodFlags struct {
 }
 
 type reportCmd struct {
-	Kind   string `arg:"" enum:"licenses,subscriptions,instances,usage,meetings" help:"licenses, subscriptions, instances, usage or meetings."`
+	Kind   string `arg:"" enum:"licenses,subscriptions,instances,usage,meetings,users,hours,days,demand" help:"licenses, subscriptions, instances, usage, meetings, users, hours, days or demand."`
 	Format string `help:"csv or json; json is usual with --json." enum:"csv,json," default:"" placeholder:"FORMAT"`
 	Output string `short:"o" help:"Write to this file." placeholder:"FILE"`
 	periodFlags

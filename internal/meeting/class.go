@@ -50,8 +50,14 @@ func HostOf(facts []Fact) string {
 	return ""
 }
 
-// CauseOf returns the code of the fact that made a meeting take a shared license.
+// CauseOf returns the code of the fact that made a meeting take a shared license:
+// that its host lacks a personal one, else the first.
 func CauseOf(facts []Fact) string {
+	for _, f := range facts {
+		if PersonalWouldHelp(f.Code) {
+			return f.Code
+		}
+	}
 	if len(facts) == 0 {
 		return ""
 	}
@@ -60,4 +66,11 @@ func CauseOf(facts []Fact) string {
 
 // PersonalWouldHelp reports whether a meeting that took a shared license for
 // this cause would be charged to its host, had the host a personal one.
-func PersonalWouldHelp(cause string) bool { return cause != GatewayCall }
+func PersonalWouldHelp(cause string) bool {
+	switch cause {
+	case OwnerWithoutLicense, GUIDWithoutLicense, PassedWithoutLicense:
+		return true
+	default:
+		return false
+	}
+}

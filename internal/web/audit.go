@@ -59,7 +59,7 @@ func (s *server) reportAnswer(op *huma.Operation) {
 
 func (s *server) report(ctx context.Context, in *struct {
 	AccountPath
-	Kind   string `path:"kind" doc:"licenses, subscriptions, instances, usage or meetings."`
+	Kind   string `path:"kind" doc:"licenses, subscriptions, instances, usage, meetings, users, hours, days or demand."`
 	Format string `query:"format" enum:"json,csv" default:"json" doc:"Form of the answer."`
 	From   string `query:"from" doc:"Begin of the period, as 2026-01-31 or in RFC 3339; open when left out."`
 	To     string `query:"to" doc:"End of the period, which is not part of it; open when left out."`
