@@ -160,7 +160,7 @@ type DirectoryPerson struct {
 
 // DirectoryClash is a contradiction within a source or between two, and how it was resolved.
 type DirectoryClash struct {
-	Code    string `json:"code" doc:"jid-twice, space-uri-twice, call-id-twice, license-differs, guid-twice or user-id-twice."`
+	Code    string `json:"code" doc:"jid-twice, space-uri-twice, call-id-twice, license-differs, guid-differs, guid-twice or user-id-twice."`
 	Text    string `json:"text" doc:"The clash as a sentence."`
 	Value   string `json:"value" doc:"What clashes."`
 	Kept    string `json:"kept" doc:"The entry or source that counts."`

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+
+	"github.com/tallystick/tallystick/internal/meeting"
 )
 
 // Kind says where a source comes from.
@@ -77,6 +79,18 @@ type Person struct {
 	Level   string   // at which that was decided
 	By      string   // the source that decided it
 	Sources []string // that know the user, the strongest first
+
+	identity string // the source that gave the GUID
+}
+
+// sameGUID compares GUIDs, in whichever of the two byte orders they are written.
+func sameGUID(a, b string) bool {
+	x, isX := meeting.ParseGUID(a)
+	y, isY := meeting.ParseGUID(b)
+	if isX && isY {
+		return x == y || x == y.Swapped()
+	}
+	return a == b
 }
 
 // Merged is the directory that several sources are together.
@@ -107,6 +121,9 @@ func Merge(sources []Source, d Defaults) Merged {
 			if p == nil {
 				p = &Person{User: User{JID: u.JID}}
 				people[u.JID] = p
+			}
+			if p.GUID != "" && u.GUID != "" && !sameGUID(p.GUID, u.GUID) {
+				out.Clashes = append(out.Clashes, Clash{Code: ClashPerson, Value: u.JID, Kept: p.identity, Dropped: s.label()})
 			}
 			p.add(u, s.label())
 			personal, level := s.Says(u, d)
@@ -150,6 +167,9 @@ func rank(k Kind) int {
 
 // add takes what is not known yet.
 func (p *Person) add(u User, label string) {
+	if p.GUID == "" && u.GUID != "" {
+		p.identity = label
+	}
 	p.Name, p.UserID, p.Email = cmp.Or(p.Name, u.Name), cmp.Or(p.UserID, u.UserID), cmp.Or(p.Email, u.Email)
 	p.GUID, p.CDRTag = cmp.Or(p.GUID, u.GUID), cmp.Or(p.CDRTag, u.CDRTag)
 	p.Sources = append(p.Sources, label)

@@ -74,6 +74,19 @@ func TestRule33TwoSources(t *testing.T) {
 	}
 }
 
+// TestRule32TwoPeopleOneJID: the same JID with another GUID in another source is another person, and is reported.
+func TestRule32TwoPeopleOneJID(t *testing.T) {
+	t.Parallel()
+	const stored, numbers = "33221100-5544-7766-8899-aabbccddeeff", "00112233-4455-6677-8899-aabbccddeeff"
+	got := Merge([]Source{
+		{Kind: LDAP, ID: "1", Name: "east", Users: []User{{JID: "a@x", GUID: numbers}, {JID: "b@x", GUID: numbers[:35] + "0"}}},
+		{Kind: LDAP, ID: "2", Name: "west", Users: []User{{JID: "a@x", GUID: stored}, {JID: "b@x", GUID: numbers[:35] + "1"}}},
+	}, Defaults{})
+	if want := []Clash{{ClashPerson, "b@x", "ldap east", "ldap west"}}; !reflect.DeepEqual(got.Clashes, want) || len(got.People) != 2 {
+		t.Errorf("got %+v, want %+v", got.Clashes, want)
+	}
+}
+
 func TestMergeReportsSharedIdentifiers(t *testing.T) {
 	t.Parallel()
 	got := Merge([]Source{

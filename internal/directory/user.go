@@ -72,6 +72,7 @@ const (
 	ClashLicense = "license-differs"
 	ClashGUID    = "guid-twice"
 	ClashUserID  = "user-id-twice"
+	ClashPerson  = "guid-differs"
 )
 
 // Text is the clash as a sentence.
@@ -85,6 +86,8 @@ func (c Clash) Text() string {
 		return "the call id " + c.Value + " is that of " + c.Kept + " and of " + c.Dropped + "; the latter gets no space"
 	case ClashLicense:
 		return "sources differ on the personal license of " + c.Value + ": " + c.Kept + " decides, not " + c.Dropped
+	case ClashPerson:
+		return "sources differ on who " + c.Value + " is, by the GUID: that of " + c.Kept + " counts, not that of " + c.Dropped
 	case ClashGUID:
 		return "the GUID " + c.Value + " belongs to " + c.Kept + " and to " + c.Dropped
 	case ClashUserID:

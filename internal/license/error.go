@@ -74,6 +74,10 @@ func whereToFind(what string) string {
 		return "`tally meeting list` shows the meetings; name one by its id"
 	case "bridge":
 		return "`tally conference bridge list` shows the call bridges"
+	case "LDAP source":
+		return "`tally conference ldap list` shows the LDAP sources"
+	case "directory source":
+		return "`tally conference directory show --sources` shows the sources of the directory"
 	case "machine verb":
 		return "the verbs are register, authorize, renew and deregister"
 	}

@@ -38,6 +38,8 @@ type Directory struct {
 	URL   string // ldap://
 	LDAPS string // ldaps://
 	Root  []byte // PEM of the CA of its certificate
+	// Certificate is its own, DER.
+	Certificate []byte
 
 	t    testing.TB
 	dir  string
@@ -50,7 +52,7 @@ type Directory struct {
 type Person struct {
 	UID, CN, Mail string
 	GUID          []byte // objectGUID
-	Extra         string // lines of LDIF
+	Number        string // names the entry in the place of the uid
 }
 
 // People are n persons, p0000 and on.
@@ -101,13 +103,13 @@ const (
 func Slapd(t testing.TB, sizeLimit string, people []Person) *Directory {
 	t.Helper()
 	d := &Directory{t: t, dir: t.TempDir()}
-	keys, err := trust.OpenKeys(filepath.Join(d.dir, "ca"), time.Now())
+	keys, err := trust.OpenKeys(filepath.Join(d.dir, "ca"), Now())
 	must(t, "make a CA", err)
-	cert, err := keys.ServerCertificate([]string{"localhost", "127.0.0.1"}, time.Now())
+	cert, err := keys.ServerCertificate([]string{"localhost", "127.0.0.1"}, Now())
 	must(t, "make a certificate", err)
 	key, err := trust.MarshalKeyPEM(cert.PrivateKey.(*ecdsa.PrivateKey))
 	must(t, "write the key", err)
-	d.Root = keys.RootPEM()
+	d.Root, d.Certificate = keys.RootPEM(), cert.Certificate[0]
 	must(t, "make the database folder", os.Mkdir(filepath.Join(d.dir, "db"), 0o700))
 	conf := strings.NewReplacer("DIR", d.dir, "SIZELIMIT", sizeLimit).Replace(slapdConf)
 	for name, text := range map[string][]byte{"slapd.conf": []byte(conf), "cert.pem": trust.CertificatePEM(cert.Certificate...), "key.pem": key, "data.ldif": []byte(ldif(people))} {
@@ -123,6 +125,9 @@ func Slapd(t testing.TB, sizeLimit string, people []Person) *Directory {
 	t.Cleanup(d.Kill)
 	return d
 }
+
+// Now is the clock of the programs under test.
+func Now() time.Time { return time.Now() }
 
 func must(t testing.TB, doing string, err error) {
 	t.Helper()
@@ -155,12 +160,12 @@ func ldif(people []Person) string {
 	fmt.Fprintf(&b, "dn: %s\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: sync\nuserPassword: %s\n\n", SyncDN, SyncSecret)
 	for _, p := range people {
 		fmt.Fprintf(&b, "dn:: %s\nobjectClass: inetOrgPerson\nobjectClass: account2\nsn: x\n", encoded(p.DN()))
-		for _, a := range [][2]string{{"uid", p.UID}, {"cn", p.CN}, {"mail", p.Mail}, {"sAMAccountName", p.UID}, {"objectGUID", string(p.GUID)}} {
+		for _, a := range [][2]string{{"uid", p.UID}, {"cn", p.CN}, {"mail", p.Mail}, {"sAMAccountName", p.UID}, {"objectGUID", string(p.GUID)}, {"employeeNumber", p.Number}} {
 			if a[1] != "" {
 				fmt.Fprintf(&b, "%s:: %s\n", a[0], encoded(a[1]))
 			}
 		}
-		b.WriteString(p.Extra + "\n")
+		b.WriteString("\n")
 	}
 	return b.String()
 }
@@ -168,7 +173,12 @@ func ldif(people []Person) string {
 func encoded(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
 // DN is the distinguished name of a person.
-func (p Person) DN() string { return "uid=" + ldap.EscapeDN(p.UID) + "," + PeopleDN }
+func (p Person) DN() string {
+	if p.Number != "" {
+		return "employeeNumber=" + p.Number + "," + PeopleDN
+	}
+	return "uid=" + ldap.EscapeDN(p.UID) + "," + PeopleDN
+}
 
 // Start starts the server, again after Kill, and waits until it answers.
 func (d *Directory) Start() {
