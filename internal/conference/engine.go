@@ -86,6 +86,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { e.flushing(ctx) })
 	parts.Go(func() { e.reporting(ctx) })
+	parts.Go(func() { e.polling(ctx) })
 	parts.Go(func() { e.syncing(ctx) })
 	parts.Wait()
 	e.leaders.Wait()

@@ -205,7 +205,7 @@ func (c *cluster) view(e *entry) view {
 			continue
 		}
 		s := c.sessions[records[i].Session]
-		v.row.Lost = v.row.Lost || s != nil && len(s.losses) > 0 && len(s.lostFrom(records)) > 0
+		v.row.Lost = v.row.Lost || s != nil && len(s.losses) > 0 && len(s.lostFrom(records, c.closed)) > 0
 	}
 	v.row.Incomplete = v.row.Incomplete || v.row.Lost
 	return v

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/cdr"
 	"github.com/tallystick/tallystick/internal/store"
@@ -21,15 +22,16 @@ const maxLosses = 1_000
 // The causes of losses.
 const (
 	lostAnnounced  = "announced"  // the call bridge said so, in the record that follows
-	lostUnnumbered = "unnumbered" // it said so and numbered on, so nobody can tell when they come after all
+	lostUnnumbered = "unnumbered" // it said so and numbered on, so nobody can tell which they are
 	lostTail       = "tail"       // it numbered further than it sent
 )
 
 // loss is records that a call bridge made and that did not come. Those of the range that were heard are not lost: another
-// receiver had them, or they came late.
+// receiver had them, or they came late. An unnumbered loss is between the records high and high+1, unless it turns out that
+// the numbers of those two have nothing to do with each other: then it is one like any other.
 type loss struct {
 	cause     string
-	low, high int64 // correlators; of unnumbered ones both are that of the record that follows
+	low, high int64 // correlators
 	at        int64 // when the record that follows was made, or when the call bridge was asked, in milliseconds
 	records   int64
 }
@@ -37,20 +39,44 @@ type loss struct {
 // gap is a part of a loss of which nothing was heard.
 type gap loss
 
+// numbering is how the records of a session are numbered for receivers: by how much the recordIndex is behind the
+// correlatorIndex. As long as that is the same for all, nothing that is numbered was lost, and there is one receiver.
+type numbering struct {
+	behind int64
+	state  numberingState
+}
+
+type numberingState int64
+
+const (
+	unnumbered numberingState = iota
+	single
+	several
+)
+
+func (n *numbering) see(r *cdr.Record) {
+	switch behind := r.Correlator - r.RecordIndex; {
+	case n.state == several || n.state == single && n.behind == behind:
+	case n.state == single || r.RecordIndex == 0:
+		n.state = several
+	default:
+		n.behind, n.state = behind, single
+	}
+}
+
 // announce notes that records before one are lost, and reports whether that is news.
 func (s *session) announce(r *cdr.Record, at int64) bool {
 	l := loss{lostAnnounced, max(r.Correlator-r.Missing, 0), r.Correlator - 1, at, r.Missing}
-	switch {
-	case s.told(r):
-		return false
-	case s.numberedOn(r.Correlator, r.RecordIndex):
-		l.cause, l.low, l.high = lostUnnumbered, r.Correlator, r.Correlator
-	case l.high < l.low || s.unheard(l.low, l.high) == 0:
-		s.announced += r.Missing
-		s.dirty = true
+	if s.told(r) {
 		return false
 	}
 	s.announced += r.Missing
+	s.dirty = true
+	if s.numberedOn(r) {
+		l.cause = lostUnnumbered
+	} else if l.high < l.low || s.unheard(l.low, l.high) == 0 {
+		return false
+	}
 	s.lose(l)
 	return true
 }
@@ -80,18 +106,15 @@ func (s *session) tailTold(high int64) bool {
 // told reports whether the loss that a record announces is known already.
 func (s *session) told(r *cdr.Record) bool {
 	low := max(r.Correlator-r.Missing, 0)
-	return slices.ContainsFunc(s.losses, func(l loss) bool {
-		return l.cause == lostAnnounced && l.low <= low && l.high >= r.Correlator-1 ||
-			l.cause == lostUnnumbered && l.high == r.Correlator && l.records >= r.Missing
-	})
+	return slices.ContainsFunc(s.losses, func(l loss) bool { return l.cause != lostTail && l.low <= low && l.high >= r.Correlator-1 })
 }
 
-// numberedOn reports whether the record before came right before this one to the same receiver, by both of its numbers:
-// then no number stands for what is lost between them.
-func (s *session) numberedOn(correlator, index int64) bool {
-	if n := int64(len(s.ring)); n > 0 && index > 1 {
-		m := &s.ring[(correlator-1)&(n-1)]
-		return m.used && m.correlator == correlator-1 && m.index == index-1
+// numberedOn reports whether the record before one came right before it to the same receiver, by both of its numbers: then
+// no number stands for what is lost between them.
+func (s *session) numberedOn(r *cdr.Record) bool {
+	if n := int64(len(s.ring)); n > 0 && r.RecordIndex > 1 && s.numbering == (numbering{r.Correlator - r.RecordIndex, single}) {
+		m := &s.ring[(r.Correlator-1)&(n-1)]
+		return m.used && m.correlator == r.Correlator-1
 	}
 	return false
 }
@@ -115,20 +138,21 @@ func (s *session) lose(l loss) {
 }
 
 // found returns when the loss was noticed that a record just heard was thought to be in, 0 if it was in none. A record
-// that shows by its index that a loss has no numbers makes it so.
+// that is numbered right before the one which announced the loss shows that the loss has no numbers.
 func (s *session) found(r *cdr.Record) (at int64) {
 	if r.Correlator > s.lostTo {
 		return 0
 	}
 	for i := range s.losses {
 		l := &s.losses[i]
-		if l.cause == lostUnnumbered || r.Correlator < l.low || r.Correlator > l.high {
+		if r.Correlator < l.low || r.Correlator > l.high {
 			continue
 		}
 		at = max(at, l.at)
-		if next := l.high + 1; l.cause == lostAnnounced && next == r.Correlator+1 && r.RecordIndex > 0 {
-			if m := &s.ring[next&int64(len(s.ring)-1)]; m.used && m.correlator == next && m.index == r.RecordIndex+1 {
-				l.cause, l.low, l.high = lostUnnumbered, next, next
+		if l.cause == lostAnnounced && r.Correlator == l.high && s.numbering.state == single {
+			next := &s.ring[(l.high+1)&int64(len(s.ring)-1)]
+			if next.used && next.correlator == l.high+1 && next.index == r.RecordIndex+1 {
+				l.cause = lostUnnumbered
 			}
 		}
 	}
@@ -156,19 +180,35 @@ func (s *session) holes(low, high int64, fn func(from, to int64)) {
 	}
 }
 
-// gaps lists what is lost by now, in the order of correlators; no record is in two of them.
+// gaps lists what is lost by now, in the order of correlators; no record is in two of them. Of several losses that a record
+// is in, it belongs to the one that was noticed first.
 func (s *session) gaps() []gap {
+	if len(s.losses) == 0 {
+		return nil
+	}
+	losses := slices.Clone(s.losses)
+	slices.SortStableFunc(losses, func(a, b loss) int { return cmp.Compare(a.high, b.high) })
+	rest := session{spans: slices.Clone(s.spans)}
 	var out []gap
-	next := int64(0)
-	for _, l := range s.losses {
-		if l.cause == lostUnnumbered {
+	for _, l := range losses {
+		if l.cause == lostUnnumbered && s.numbering.state == single {
 			out = append(out, gap(l))
 			continue
 		}
-		s.holes(max(l.low, next), l.high, func(from, to int64) { out = append(out, gap{l.cause, from, to, l.at, to - from + 1}) })
-		next = max(next, l.high+1)
+		n := len(out)
+		rest.holes(l.low, l.high, func(from, to int64) { out = append(out, gap{l.cause, from, to, l.at, to - from + 1}) })
+		for _, g := range out[n:] {
+			rest.cover(g.low, g.high)
+		}
 	}
+	slices.SortFunc(out, func(a, b gap) int { return cmp.Or(cmp.Compare(a.low, b.low), cmp.Compare(a.high, b.high)) })
 	return out
+}
+
+// cover adds a range that nothing is heard of to what was heard.
+func (s *session) cover(low, high int64) {
+	i, _ := slices.BinarySearchFunc(s.spans, low, func(sp span, c int64) int { return cmp.Compare(sp[0], c) })
+	s.spans = slices.Insert(s.spans, i, span{low, high})
 }
 
 // missing counts what is lost by now.
@@ -181,54 +221,86 @@ func (s *session) missing() (n int64) {
 
 // prune forgets losses of which everything has come.
 func (s *session) prune() {
-	s.losses = slices.DeleteFunc(s.losses, func(l loss) bool { return l.cause != lostUnnumbered && s.unheard(l.low, l.high) == 0 })
+	s.losses = slices.DeleteFunc(s.losses, func(l loss) bool {
+		return (l.cause != lostUnnumbered || s.numbering.state == several) && s.unheard(l.low, l.high) == 0
+	})
 }
 
-// lostFrom returns the gaps that fall into the life of one of the calls that records of this session are about: between
-// its start and its end by the numbers of the records, which do not depend on clocks. Where the start is not known, it may
-// be in the last gap before the first record that names the call; where the end is not, every later gap may have it.
-func (s *session) lostFrom(records []*cdr.Record) []gap {
+// lostFrom returns the gaps that fall into the life of a meeting, given its records, some of which are of this session. For
+// calls of this session, that is between start and end by the numbers of records, which do not depend on clocks: where the
+// start is not known, it may be in the last gap before the first record that names the call; where the end is not, every
+// later gap may have it. For the meeting's calls on other call bridges, it is by time; closed says when sessions were over.
+func (s *session) lostFrom(records []*cdr.Record, closed map[string]time.Time) []gap {
 	gaps := s.gaps()
 	if len(gaps) == 0 {
 		return nil
 	}
-	type life struct{ start, first, end int64 }
 	lives := map[string]*life{}
 	for _, r := range records {
-		if r.Session != s.id || r.CallID == "" {
+		if r.CallID == "" {
 			continue
 		}
 		l := lives[r.CallID]
 		if l == nil {
-			l = &life{-1, r.Correlator, math.MaxInt64}
+			l = &life{session: r.Session, here: r.Session == s.id, start: -1, first: r.Correlator, end: math.MaxInt64, from: r.At, to: store.At(far)}
 			lives[r.CallID] = l
 		}
-		l.first = min(l.first, r.Correlator)
-		switch r.Kind {
-		case cdr.CallStart:
-			l.start = r.Correlator
-		case cdr.CallEnd:
-			l.end = r.Correlator
+		l.see(r)
+	}
+	for _, l := range lives {
+		if at, over := closed[l.session]; over && l.end == math.MaxInt64 && l.to.After(at) {
+			l.to = at
 		}
 	}
 	var out []gap
-	for i, g := range gaps {
+	for _, g := range gaps {
 		for _, l := range lives {
-			begins := l.start >= 0 && g.high > l.start
-			if l.start < 0 {
-				begins = g.high > l.first || i+1 == len(gaps) || gaps[i+1].low > l.first
-			}
-			low := g.low
-			if g.cause == lostUnnumbered {
-				low-- // before the record that follows
-			}
-			if begins && low < l.end {
+			if l.has(g, gaps) {
 				out = append(out, g)
 				break
 			}
 		}
 	}
 	return out
+}
+
+// life is how long a call was, by the numbers of its records and by their times.
+type life struct {
+	session           string
+	here              bool  // in the session that is asked
+	start, first, end int64 // numbers of the records; start is -1 for none
+	from, to          time.Time
+}
+
+func (l *life) see(r *cdr.Record) {
+	l.first = min(l.first, r.Correlator)
+	if r.At.Before(l.from) {
+		l.from = r.At
+	}
+	switch r.Kind {
+	case cdr.CallStart:
+		l.start = r.Correlator
+	case cdr.CallEnd:
+		l.end, l.to = r.Correlator, r.At
+	}
+}
+
+// has reports whether a gap, one of some, falls into the life of the call.
+func (l *life) has(g gap, of []gap) bool {
+	low := g.low
+	if g.cause == lostUnnumbered {
+		low = g.high
+	}
+	switch later := func(o gap) bool { return o.low > g.low && o.low < l.first }; {
+	case !l.here:
+		return !store.At(g.at).Before(l.from) && !store.At(g.at).After(l.to)
+	case low >= l.end:
+		return false
+	case l.start >= 0:
+		return g.high >= l.start
+	default:
+		return g.high >= l.first || !slices.ContainsFunc(of, later)
+	}
 }
 
 // storedLoss is a loss as it is kept: [at, records, low, high, cause].

@@ -255,7 +255,7 @@ func TestLossesInAnyOrder(t *testing.T) {
 				byCall[records[i].CallID] = append(byCall[records[i].CallID], &records[i])
 			}
 			for c := range n {
-				lost = append(lost, s.lostFrom(byCall[fmt.Sprint(c)]))
+				lost = append(lost, s.lostFrom(byCall[fmt.Sprint(c)], nil))
 			}
 			return s.gaps(), lost
 		}

@@ -156,6 +156,8 @@ func (e *Engine) Meeting(ctx context.Context, account, id string) (Meeting, erro
 		return Meeting{}, err
 	}
 	out := make([]Meeting, 1)
+	var lossy db.Meeting
+	var told []*cdr.Record
 	err := e.store.View(ctx, func(tx *store.Tx) error {
 		row, err := tx.Meeting(ctx, db.MeetingParams{AccountID: account, MeetingID: id})
 		if errors.Is(err, store.ErrNoRow) || err == nil && row.StartedAt == 0 {
@@ -178,13 +180,12 @@ func (e *Engine) Meeting(ctx context.Context, account, id string) (Meeting, erro
 			}
 			out[0].Participants = append(out[0].Participants, Participant{Name: nameOf(p), From: p.From, To: ended(store.Ms(to))})
 		}
-		if row.Lost {
-			if out[0].Missing, err = missingOf(ctx, tx, row, records); err != nil {
-				return err
-			}
-		}
+		lossy, told = row, records
 		return conflicts(ctx, tx, account, out)
 	})
+	if err == nil && lossy.Lost {
+		out[0].Missing, err = e.missing(ctx, lossy, told)
+	}
 	return out[0], outcome("read meeting", err)
 }
 

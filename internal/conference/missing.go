@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -47,7 +48,7 @@ func (m Missing) Sentence() string {
 const maxMissing = 100
 
 // missingOf says what is lost from the time of a meeting.
-func missingOf(ctx context.Context, tx *store.Tx, row db.Meeting, records []*cdr.Record) ([]Missing, error) {
+func missingOf(ctx context.Context, tx *store.Tx, row db.Meeting, records []*cdr.Record, closed map[string]time.Time) ([]Missing, error) {
 	var out []Missing
 	for i := range records {
 		if i > 0 && records[i].Session == records[i-1].Session {
@@ -64,14 +65,14 @@ func missingOf(ctx context.Context, tx *store.Tx, row db.Meeting, records []*cdr
 		if err != nil {
 			return nil, err
 		}
-		for _, g := range s.lostFrom(records) {
+		for _, g := range s.lostFrom(records, closed) {
 			m := Missing{CallBridge: s.bridge, Session: s.id, Records: g.records, To: store.At(g.at), Cause: g.cause}
 			for _, r := range records { // sorted by number within a session
 				switch {
 				case r.Session != s.id:
-				case r.Correlator < g.low:
+				case r.Correlator < g.low || g.cause == lostUnnumbered && r.Correlator <= g.high:
 					m.From = r.At
-				case g.cause != lostUnnumbered && r.Correlator > g.high && r.At.Before(m.To):
+				case r.Correlator > g.high && r.At.Before(m.To):
 					m.To = r.At
 				}
 			}
@@ -85,4 +86,23 @@ func missingOf(ctx context.Context, tx *store.Tx, row db.Meeting, records []*cdr
 		out = out[:len(out)-1]
 	}
 	return out, nil
+}
+
+// missing says what is lost from the time of a stored meeting.
+func (e *Engine) missing(ctx context.Context, row db.Meeting, records []*cdr.Record) (out []Missing, err error) {
+	c, err := e.cluster(ctx, row.AccountID, row.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.load(ctx); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	closed := maps.Clone(c.closed)
+	c.mu.Unlock()
+	err = e.store.View(ctx, func(tx *store.Tx) error {
+		out, err = missingOf(ctx, tx, row, records, closed)
+		return err
+	})
+	return out, err
 }

@@ -17,10 +17,11 @@ const (
 // session is what was heard of one run of one call bridge.
 type session struct {
 	id, bridge  string
-	spans       []span      // sorted, apart; a superset of what was heard once gaps were forgotten
-	ring        []mark      // by correlator modulo its length, which is a power of two
-	losses      []loss      // by correlator
-	lostTo      int64       // no loss is after this one
+	spans       []span // sorted, apart; a superset of what was heard once gaps were forgotten
+	ring        []mark // by correlator modulo its length, which is a power of two
+	losses      []loss // by correlator
+	lostTo      int64  // no loss is after this one
+	numbering   numbering
 	posts       []postRange // up to what is heard, that may not be in the tables of ranges
 	records     int64
 	announced   int64 // lost records, as the call bridge said, whether or not they came after all
@@ -93,6 +94,7 @@ func (s *session) hear(r *cdr.Record, at int64) (found int64) {
 	}
 	s.last = max(s.last, at)
 	s.remember(mark{correlator, r.RecordIndex, r.Digest, true})
+	s.numbering.see(r)
 	n := len(s.spans)
 	switch {
 	case n == 0 || correlator > s.spans[n-1][1]+1:
@@ -165,13 +167,13 @@ func (s *session) row(account, cluster string) (db.PutSessionParams, error) {
 	}
 	return db.PutSessionParams{
 		AccountID: account, ClusterID: cluster, Session: s.id, Callbridge: s.bridge, Ranges: string(ranges), Losses: losses,
-		Records: s.records, Missing: s.missing(), Announced: s.announced, Repeats: s.repeats, FirstAt: s.first, LastAt: s.last,
+		Records: s.records, Missing: s.missing(), Announced: s.announced, Behind: s.numbering.behind, Numbering: int64(s.numbering.state), Repeats: s.repeats, FirstAt: s.first, LastAt: s.last,
 	}, nil
 }
 
 // sessionOf is the inverse of row. Repeats counts from zero: the row grows by what comes.
 func sessionOf(r db.CdrSession) (*session, error) {
-	s := &session{id: r.Session, bridge: r.Callbridge, records: r.Records, announced: r.Announced, first: r.FirstAt, last: r.LastAt}
+	s := &session{id: r.Session, bridge: r.Callbridge, records: r.Records, announced: r.Announced, numbering: numbering{r.Behind, numberingState(r.Numbering)}, first: r.FirstAt, last: r.LastAt}
 	if err := json.Unmarshal([]byte(r.Ranges), &s.spans); err != nil {
 		return nil, fmt.Errorf("decode ranges of session %s: %w", r.Session, err)
 	}

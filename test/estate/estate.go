@@ -78,8 +78,11 @@ type run struct {
 	from    int64
 	records []*record // that are sent, in order of their correlators
 	last    int64     // time of the last one
-	losses  []int64   // times at which losses were announced
+	losses  []loss    // that nobody heard of
 }
+
+// loss is where records of a run were lost: right before the record of this number and time.
+type loss struct{ next, at int64 }
 
 // New plays an estate.
 func New(o Options) *Estate {

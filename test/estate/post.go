@@ -27,7 +27,7 @@ func (e *Estate) lose() {
 			}
 			next := r.records[at+n]
 			next.missing = int64(n)
-			r.losses = append(r.losses, next.at)
+			r.losses = append(r.losses, loss{next.correlator, next.at})
 			r.records = slices.Delete(r.records, at, at+n)
 			break
 		}

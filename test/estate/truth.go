@@ -272,7 +272,9 @@ func (p *plan) meeting(parts []part) Meeting {
 	})
 	m.Seconds = m.To - m.From
 	for r := range runs { // whoever was there when records were lost may have lost some
-		m.Incomplete = m.Incomplete || slices.ContainsFunc(r.losses, func(at int64) bool { return m.From <= at && at <= m.To })
+		for _, c := range parts {
+			m.Incomplete = m.Incomplete || slices.ContainsFunc(r.losses, func(l loss) bool { return c.there(r, l) })
+		}
 	}
 	counts := levels(stays, m.From, m.To)
 	m.Most = slices.Max(append(counts, 0))
@@ -292,6 +294,14 @@ func (p *plan) meeting(parts []part) Meeting {
 		}
 	}
 	return m
+}
+
+// there reports whether a call was there when a run lost records: by their order if it was on that run, otherwise by time.
+func (p *part) there(r *run, l loss) bool {
+	if p.run != r {
+		return p.from <= l.at && l.at <= p.to
+	}
+	return p.start.correlator < l.next && (p.end == nil || p.end.lost || l.next <= p.end.correlator)
 }
 
 // charge is what the meeting takes while so many take part: owner first, the default.

@@ -9,6 +9,230 @@ import (
 	"context"
 )
 
+const bridgeAPIs = `-- name: BridgeAPIs :many
+SELECT account_id, api_id, cluster_id, url, user_name, secret, ca, fingerprint, callbridge, every_ms, set_at, set_by, next_at, directory_next_at, state
+FROM bridge_api WHERE account_id = $1 ORDER BY api_id
+`
+
+func (q *Queries) BridgeAPIs(ctx context.Context, accountID string) ([]BridgeApi, error) {
+	rows, err := q.db.QueryContext(ctx, bridgeAPIs, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []BridgeApi{}
+	for rows.Next() {
+		var i BridgeApi
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.ApiID,
+			&i.ClusterID,
+			&i.Url,
+			&i.UserName,
+			&i.Secret,
+			&i.Ca,
+			&i.Fingerprint,
+			&i.Callbridge,
+			&i.EveryMs,
+			&i.SetAt,
+			&i.SetBy,
+			&i.NextAt,
+			&i.DirectoryNextAt,
+			&i.State,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const bridgeSnapshots = `-- name: BridgeSnapshots :many
+SELECT host_id, taken_at, pmp, pmp_assigned, smp_aud, smp_ptp, smp_full, rec, str FROM bridge_snapshot
+WHERE account_id = $1 AND cluster_id = $2 AND taken_at >= $3 AND taken_at < $4
+ORDER BY taken_at, host_id LIMIT $5
+`
+
+type BridgeSnapshotsParams struct {
+	AccountID string
+	ClusterID string
+	FromAt    int64
+	ToAt      int64
+	Page      int32
+}
+
+type BridgeSnapshotsRow struct {
+	HostID      string
+	TakenAt     int64
+	Pmp         int64
+	PmpAssigned int64
+	SmpAud      int64
+	SmpPtp      int64
+	SmpFull     int64
+	Rec         int64
+	Str         int64
+}
+
+func (q *Queries) BridgeSnapshots(ctx context.Context, arg BridgeSnapshotsParams) ([]BridgeSnapshotsRow, error) {
+	rows, err := q.db.QueryContext(ctx, bridgeSnapshots,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.FromAt,
+		arg.ToAt,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []BridgeSnapshotsRow{}
+	for rows.Next() {
+		var i BridgeSnapshotsRow
+		if err := rows.Scan(
+			&i.HostID,
+			&i.TakenAt,
+			&i.Pmp,
+			&i.PmpAssigned,
+			&i.SmpAud,
+			&i.SmpPtp,
+			&i.SmpFull,
+			&i.Rec,
+			&i.Str,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteBridgeAPI = `-- name: DeleteBridgeAPI :execrows
+DELETE FROM bridge_api WHERE account_id = $1 AND api_id = $2
+`
+
+type DeleteBridgeAPIParams struct {
+	AccountID string
+	ApiID     string
+}
+
+func (q *Queries) DeleteBridgeAPI(ctx context.Context, arg DeleteBridgeAPIParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteBridgeAPI, arg.AccountID, arg.ApiID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const dropBridgeSnapshots = `-- name: DropBridgeSnapshots :exec
+DELETE FROM bridge_snapshot WHERE account_id = $1 AND cluster_id = $2 AND taken_at < $3
+`
+
+type DropBridgeSnapshotsParams struct {
+	AccountID string
+	ClusterID string
+	BeforeAt  int64
+}
+
+func (q *Queries) DropBridgeSnapshots(ctx context.Context, arg DropBridgeSnapshotsParams) error {
+	_, err := q.db.ExecContext(ctx, dropBridgeSnapshots, arg.AccountID, arg.ClusterID, arg.BeforeAt)
+	return err
+}
+
+const newestSession = `-- name: NewestSession :one
+SELECT session, ranges, last_at FROM cdr_session
+WHERE account_id = $1 AND cluster_id = $2 AND callbridge = $3 AND records > 0
+ORDER BY last_at DESC, session LIMIT 1
+`
+
+type NewestSessionParams struct {
+	AccountID  string
+	ClusterID  string
+	Callbridge string
+}
+
+type NewestSessionRow struct {
+	Session string
+	Ranges  string
+	LastAt  int64
+}
+
+func (q *Queries) NewestSession(ctx context.Context, arg NewestSessionParams) (NewestSessionRow, error) {
+	row := q.db.QueryRowContext(ctx, newestSession, arg.AccountID, arg.ClusterID, arg.Callbridge)
+	var i NewestSessionRow
+	err := row.Scan(&i.Session, &i.Ranges, &i.LastAt)
+	return i, err
+}
+
+const newestSnapshot = `-- name: NewestSnapshot :one
+SELECT taken_at FROM bridge_snapshot WHERE account_id = $1 AND cluster_id = $2 AND host_id = $3 ORDER BY taken_at DESC LIMIT 1
+`
+
+type NewestSnapshotParams struct {
+	AccountID string
+	ClusterID string
+	HostID    string
+}
+
+func (q *Queries) NewestSnapshot(ctx context.Context, arg NewestSnapshotParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, newestSnapshot, arg.AccountID, arg.ClusterID, arg.HostID)
+	var taken_at int64
+	err := row.Scan(&taken_at)
+	return taken_at, err
+}
+
+const putBridgeAPI = `-- name: PutBridgeAPI :exec
+INSERT INTO bridge_api (account_id, api_id, cluster_id, url, user_name, secret, ca, fingerprint, callbridge, every_ms, set_at, set_by, next_at, directory_next_at, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, '{}')
+ON CONFLICT (account_id, cluster_id, url) DO UPDATE SET user_name = excluded.user_name, secret = excluded.secret, ca = excluded.ca,
+  fingerprint = excluded.fingerprint, callbridge = excluded.callbridge, every_ms = excluded.every_ms, set_at = excluded.set_at,
+  set_by = excluded.set_by, next_at = 0, directory_next_at = 0
+`
+
+type PutBridgeAPIParams struct {
+	AccountID   string
+	ApiID       string
+	ClusterID   string
+	Url         string
+	UserName    string
+	Secret      []byte
+	Ca          string
+	Fingerprint string
+	Callbridge  string
+	EveryMs     int64
+	SetAt       int64
+	SetBy       string
+}
+
+func (q *Queries) PutBridgeAPI(ctx context.Context, arg PutBridgeAPIParams) error {
+	_, err := q.db.ExecContext(ctx, putBridgeAPI,
+		arg.AccountID,
+		arg.ApiID,
+		arg.ClusterID,
+		arg.Url,
+		arg.UserName,
+		arg.Secret,
+		arg.Ca,
+		arg.Fingerprint,
+		arg.Callbridge,
+		arg.EveryMs,
+		arg.SetAt,
+		arg.SetBy,
+	)
+	return err
+}
+
 const runningFace = `-- name: RunningFace :many
 SELECT meeting_id, meeting_key, name, space, call_type, bridges, started_at, participants_max, segments, records FROM meeting
 WHERE account_id = $1 AND ended_at = 0 AND started_at >= $2 AND meeting_id > $3
@@ -72,4 +296,58 @@ func (q *Queries) RunningFace(ctx context.Context, arg RunningFaceParams) ([]Run
 		return nil, err
 	}
 	return items, nil
+}
+
+const setBridgeAPINext = `-- name: SetBridgeAPINext :exec
+UPDATE bridge_api SET next_at = $1 WHERE account_id = $2 AND api_id = $3
+`
+
+type SetBridgeAPINextParams struct {
+	NextAt    int64
+	AccountID string
+	ApiID     string
+}
+
+func (q *Queries) SetBridgeAPINext(ctx context.Context, arg SetBridgeAPINextParams) error {
+	_, err := q.db.ExecContext(ctx, setBridgeAPINext, arg.NextAt, arg.AccountID, arg.ApiID)
+	return err
+}
+
+const setBridgeAPIState = `-- name: SetBridgeAPIState :execrows
+UPDATE bridge_api SET state = $1 WHERE account_id = $2 AND api_id = $3 AND set_at = $4
+`
+
+type SetBridgeAPIStateParams struct {
+	State     string
+	AccountID string
+	ApiID     string
+	SetAt     int64
+}
+
+func (q *Queries) SetBridgeAPIState(ctx context.Context, arg SetBridgeAPIStateParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setBridgeAPIState,
+		arg.State,
+		arg.AccountID,
+		arg.ApiID,
+		arg.SetAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setBridgeDirectoryNext = `-- name: SetBridgeDirectoryNext :exec
+UPDATE bridge_api SET directory_next_at = $1 WHERE account_id = $2 AND cluster_id = $3
+`
+
+type SetBridgeDirectoryNextParams struct {
+	NextAt    int64
+	AccountID string
+	ClusterID string
+}
+
+func (q *Queries) SetBridgeDirectoryNext(ctx context.Context, arg SetBridgeDirectoryNextParams) error {
+	_, err := q.db.ExecContext(ctx, setBridgeDirectoryNext, arg.NextAt, arg.AccountID, arg.ClusterID)
+	return err
 }

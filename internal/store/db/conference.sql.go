@@ -1374,10 +1374,10 @@ func (q *Queries) PutRefused(ctx context.Context, arg PutRefusedParams) error {
 }
 
 const putSession = `-- name: PutSession :exec
-INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, announced, repeats, first_at, last_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (account_id, cluster_id, session) DO UPDATE SET callbridge = excluded.callbridge, ranges = excluded.ranges, losses = excluded.losses,
-  records = excluded.records, missing = excluded.missing, announced = excluded.announced, repeats = cdr_session.repeats + excluded.repeats,
+  records = excluded.records, missing = excluded.missing, announced = excluded.announced, behind = excluded.behind, numbering = excluded.numbering, repeats = cdr_session.repeats + excluded.repeats,
   first_at = excluded.first_at, last_at = excluded.last_at
 `
 
@@ -1390,10 +1390,12 @@ type PutSessionParams struct {
 	Losses     string
 	Records    int64
 	Missing    int64
-	Announced  int64
 	Repeats    int64
 	FirstAt    int64
 	LastAt     int64
+	Announced  int64
+	Behind     int64
+	Numbering  int64
 }
 
 func (q *Queries) PutSession(ctx context.Context, arg PutSessionParams) error {
@@ -1406,10 +1408,12 @@ func (q *Queries) PutSession(ctx context.Context, arg PutSessionParams) error {
 		arg.Losses,
 		arg.Records,
 		arg.Missing,
-		arg.Announced,
 		arg.Repeats,
 		arg.FirstAt,
 		arg.LastAt,
+		arg.Announced,
+		arg.Behind,
+		arg.Numbering,
 	)
 	return err
 }
@@ -1597,7 +1601,7 @@ func (q *Queries) RunningMeetings(ctx context.Context, arg RunningMeetingsParams
 }
 
 const session = `-- name: Session :one
-SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced FROM cdr_session
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering FROM cdr_session
 WHERE account_id = $1 AND cluster_id = $2 AND session = $3
 `
 
@@ -1623,12 +1627,14 @@ func (q *Queries) Session(ctx context.Context, arg SessionParams) (CdrSession, e
 		&i.FirstAt,
 		&i.LastAt,
 		&i.Announced,
+		&i.Behind,
+		&i.Numbering,
 	)
 	return i, err
 }
 
 const sessions = `-- name: Sessions :many
-SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced FROM cdr_session
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering FROM cdr_session
 WHERE account_id = $1 AND cluster_id = $2 AND session > $3 ORDER BY session LIMIT $4
 `
 
@@ -1666,6 +1672,8 @@ func (q *Queries) Sessions(ctx context.Context, arg SessionsParams) ([]CdrSessio
 			&i.FirstAt,
 			&i.LastAt,
 			&i.Announced,
+			&i.Behind,
+			&i.Numbering,
 		); err != nil {
 			return nil, err
 		}

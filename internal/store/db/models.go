@@ -34,6 +34,38 @@ type AgentState struct {
 	SavedAt   int64
 }
 
+type BridgeApi struct {
+	AccountID       string
+	ApiID           string
+	ClusterID       string
+	Url             string
+	UserName        string
+	Secret          []byte
+	Ca              string
+	Fingerprint     string
+	Callbridge      string
+	EveryMs         int64
+	SetAt           int64
+	SetBy           string
+	NextAt          int64
+	DirectoryNextAt int64
+	State           string
+}
+
+type BridgeSnapshot struct {
+	AccountID   string
+	ClusterID   string
+	TakenAt     int64
+	HostID      string
+	Pmp         int64
+	PmpAssigned int64
+	SmpAud      int64
+	SmpPtp      int64
+	SmpFull     int64
+	Rec         int64
+	Str         int64
+}
+
 type CdrConflict struct {
 	AccountID  string
 	ClusterID  string
@@ -89,6 +121,8 @@ type CdrSession struct {
 	FirstAt    int64
 	LastAt     int64
 	Announced  int64
+	Behind     int64
+	Numbering  int64
 }
 
 type Cluster struct {

@@ -67,18 +67,18 @@ SELECT seq, received_at, directory_version, ignored, body FROM cdr_post WHERE ac
 SELECT received_at FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3;
 
 -- name: Sessions :many
-SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced FROM cdr_session
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering FROM cdr_session
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND session > sqlc.arg(after) ORDER BY session LIMIT sqlc.arg(page);
 
 -- name: Session :one
-SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced FROM cdr_session
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering FROM cdr_session
 WHERE account_id = $1 AND cluster_id = $2 AND session = $3;
 
 -- name: PutSession :exec
-INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, announced, repeats, first_at, last_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (account_id, cluster_id, session) DO UPDATE SET callbridge = excluded.callbridge, ranges = excluded.ranges, losses = excluded.losses,
-  records = excluded.records, missing = excluded.missing, announced = excluded.announced, repeats = cdr_session.repeats + excluded.repeats,
+  records = excluded.records, missing = excluded.missing, announced = excluded.announced, behind = excluded.behind, numbering = excluded.numbering, repeats = cdr_session.repeats + excluded.repeats,
   first_at = excluded.first_at, last_at = excluded.last_at;
 
 -- name: BridgeTotals :one
