@@ -38,7 +38,7 @@ func (t *turn) learn(ctx context.Context, who string) error {
 	}
 	run, err := t.e.putSource(ctx, who, t.r.AccountID, sourcePut{
 		source:  directory.Source{Kind: directory.Bridge, ID: t.r.ClusterID, Name: name, Users: users, Spaces: spaces},
-		started: started, quiet: who == bySchedule,
+		started: started, quiet: who == Scheduled,
 	})
 	if err != nil {
 		return err

@@ -26,7 +26,6 @@ const (
 	directoryEvery = time.Hour            // spaces and users, which take a request each
 	keepSnapshots  = 400 * 24 * time.Hour // what call bridges counted
 	maxAlarms      = 100
-	bySchedule     = "schedule" // who reads by itself
 )
 
 // tlsOf is how the server of an API is known.
@@ -83,7 +82,7 @@ func (e *Engine) pollDue(ctx context.Context) {
 			room <- struct{}{}
 			parts.Go(func() {
 				defer func() { <-room }()
-				if _, err := e.poll(ctx, bySchedule, &r, directory); err != nil && !isConflict(err) {
+				if _, err := e.poll(ctx, Scheduled, &r, directory); err != nil && !isConflict(err) {
 					e.complain(ctx, "the API of a call bridge is not read", err)
 				}
 			})
