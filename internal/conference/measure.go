@@ -2,7 +2,7 @@ package conference
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -18,6 +18,7 @@ type measured struct {
 	at      time.Time      // first moment of the peak
 	sampled meeting.Sixths // the most that snapshots see
 	levels  []meeting.LevelTime
+	sums    map[meeting.Sixths]time.Duration // of levels above zero, until close
 }
 
 // measure takes charges apart over [from, to), in milliseconds.
@@ -37,17 +38,40 @@ func measure(charges []meeting.Charge, from, to int64) measured {
 
 // add joins the use of a later time.
 func (m *measured) add(o measured) {
-	if o.peak > m.peak {
-		m.peak, m.at = o.peak, o.at
+	m.top(o.peak, o.at, o.sampled)
+	for _, l := range o.levels {
+		m.level(l.Sixths, l.For)
 	}
-	m.sampled = max(m.sampled, o.sampled)
-	m.levels = append(m.levels, o.levels...)
+}
+
+func (m *measured) top(peak meeting.Sixths, at time.Time, sampled meeting.Sixths) {
+	if peak > m.peak {
+		m.peak, m.at = peak, at
+	}
+	m.sampled = max(m.sampled, sampled)
+}
+
+func (m *measured) level(n meeting.Sixths, d time.Duration) {
+	if m.sums == nil {
+		m.sums = map[meeting.Sixths]time.Duration{}
+	}
+	if n > 0 {
+		m.sums[n] += d
+	}
+}
+
+// stored joins a row of hours or days.
+func (m *measured) stored(peak, at, sampled int64, levels string) error {
+	m.top(meeting.Sixths(peak), store.At(at), meeting.Sixths(sampled))
+	return eachLevel(levels, m.level)
 }
 
 // close puts the levels in order and gives level zero the time in which nothing was taken.
 func (m *measured) close(period time.Duration) {
-	for _, l := range m.levels {
-		period -= l.For
+	m.levels = make([]meeting.LevelTime, 0, len(m.sums)+1)
+	for n, d := range m.sums {
+		m.levels = append(m.levels, meeting.LevelTime{Sixths: n, For: d})
+		period -= d
 	}
 	if period > 0 {
 		m.levels = append(m.levels, meeting.LevelTime{For: period})
@@ -72,19 +96,30 @@ func encodeLevels(levels []meeting.LevelTime) string {
 	return string(append(b, ']'))
 }
 
-func decodeLevels(text string) ([]meeting.LevelTime, error) {
-	if text == "" {
-		return nil, nil
+// eachLevel reads what encodeLevels wrote. It is read by hand, as a year has hundreds of thousands of numbers.
+func eachLevel(text string, fn func(meeting.Sixths, time.Duration)) error {
+	var pair [2]int64
+	n, inside := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c >= '0' && c <= '9' && inside:
+			pair[n] = pair[n]*10 + int64(c-'0')
+		case c == ',' && inside && n == 0:
+			n = 1
+		case c == '[' && !inside && i > 0:
+			pair, n, inside = [2]int64{}, 0, true
+		case c == ']' && inside && n == 1:
+			fn(meeting.Sixths(pair[0]), time.Duration(pair[1])*time.Millisecond)
+			inside = false
+		case (c == '[' && i == 0 || c == ',' || c == ']' && i == len(text)-1) && !inside: // between pairs
+		default:
+			return fmt.Errorf("levels have %q at byte %d", c, i)
+		}
 	}
-	var pairs [][2]int64
-	if err := json.Unmarshal([]byte(text), &pairs); err != nil {
-		return nil, fmt.Errorf("decode levels: %w", err)
+	if inside {
+		return errors.New("levels end within a pair")
 	}
-	out := make([]meeting.LevelTime, len(pairs))
-	for i, p := range pairs {
-		out[i] = meeting.LevelTime{Sixths: meeting.Sixths(p[0]), For: time.Duration(p[1]) * time.Millisecond}
-	}
-	return out, nil
+	return nil
 }
 
 // useOf measures one license over [from, to), in milliseconds and over by now: from whole days and hours as far as they are
@@ -130,11 +165,9 @@ func addHours(ctx context.Context, tx *store.Tx, account, tag string, from, to i
 		return fmt.Errorf("read hours: %w", err)
 	}
 	for _, r := range rows {
-		levels, err := decodeLevels(r.Levels)
-		if err != nil {
+		if err := m.stored(r.Peak, r.PeakAt, r.Sampled, r.Levels); err != nil {
 			return err
 		}
-		m.add(measured{meeting.Sixths(r.Peak), store.At(r.PeakAt), meeting.Sixths(r.Sampled), levels})
 	}
 	return nil
 }
@@ -145,11 +178,9 @@ func addDays(ctx context.Context, tx *store.Tx, account, tag string, from, to in
 		return fmt.Errorf("read days: %w", err)
 	}
 	for _, r := range rows {
-		levels, err := decodeLevels(r.Levels)
-		if err != nil {
+		if err := m.stored(r.Peak, r.PeakAt, r.Sampled, r.Levels); err != nil {
 			return err
 		}
-		m.add(measured{meeting.Sixths(r.Peak), store.At(r.PeakAt), meeting.Sixths(r.Sampled), levels})
 	}
 	return nil
 }

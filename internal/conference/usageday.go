@@ -95,7 +95,7 @@ func countDay(ctx context.Context, tx *store.Tx, account string, from, to int64)
 		if err := addHours(ctx, tx, account, l.Tag(), from, to, &m); err != nil {
 			return c, err
 		}
-		m.levels = meeting.MergeLevels(m.levels)
+		m.close(0)
 		c.tags[l.Tag()] = m
 	}
 	all, err := takings(ctx, tx, account, from, to)
