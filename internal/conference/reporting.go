@@ -20,6 +20,7 @@ const (
 	reportWait = time.Second      // between two reports at least
 	hourGrace  = 10 * time.Minute // how long after its end an hour goes to the authority
 	hourQuiet  = 3 * time.Second  // how long it must not have changed before
+	rushTidy   = time.Minute      // between two counts of hours and days at least, while records come without a pause
 )
 
 // reporting works, for each account whose lease this engine gets, as its product, until ctx ends.
@@ -150,6 +151,7 @@ func (w *work) run(ctx context.Context) {
 		}
 	})
 	w.wake()
+	tidied := w.engine.now()
 	regular := time.NewTicker(lookEvery)
 	defer regular.Stop()
 	for {
@@ -171,6 +173,11 @@ func (w *work) run(ctx context.Context) {
 		}
 		if again > 0 {
 			time.AfterFunc(again, w.wake)
+		}
+		if now := w.engine.now(); len(w.changed) == 0 || now.Sub(tidied) > rushTidy {
+			tidied = now
+		} else {
+			continue // more comes: what is counted now would be counted again
 		}
 		if err := w.engine.tidy(ctx, w.account); err != nil {
 			w.engine.complain(ctx, "hours and days are not counted yet; a question counts them", err)

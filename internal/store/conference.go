@@ -24,8 +24,9 @@ var (
 		" ON CONFLICT (account_id, lasting, to_at, from_at, tag, sixths, meeting_id) DO NOTHING"}
 	putRefs = &insertion{"INSERT INTO meeting_ref (account_id, cluster_id, ref, meeting_id)",
 		" ON CONFLICT (account_id, cluster_id, ref, meeting_id) DO NOTHING"}
-	markHours = &insertion{hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET stale = TRUE, changed_at = excluded.changed_at"}
-	putHours  = &insertion{hoursLevelsHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET peak = excluded.peak, peak_at = excluded.peak_at, " +
+	markHours = &insertion{hoursHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET stale = TRUE, changed_at = excluded.changed_at " +
+		"WHERE usage_hour.stale = FALSE OR usage_hour.changed_at < excluded.changed_at - 1000"} // a mark a second is enough
+	putHours = &insertion{hoursLevelsHead, " ON CONFLICT (account_id, tag, hour_at) DO UPDATE SET peak = excluded.peak, peak_at = excluded.peak_at, " +
 		"meetings = excluded.meetings, levels = excluded.levels, sampled = excluded.sampled, stale = FALSE"}
 	markDays = &insertion{"INSERT INTO usage_day (account_id, tag, day_at, peak, peak_at, meetings, used, sampled, levels, marks, stale)",
 		" ON CONFLICT (account_id, tag, day_at) DO UPDATE SET stale = TRUE, marks = usage_day.marks + 1"}
