@@ -27,6 +27,7 @@ type settings struct {
 	posts       int
 	baseline    int
 	openSeconds int
+	records     int
 	only        string
 	json        string
 	check       bool
@@ -45,13 +46,14 @@ func main() {
 	flag.IntVar(&s.posts, "posts", 20000, "call-record posts in one measurement")
 	flag.IntVar(&s.baseline, "baseline", 20000, "baseline requests in one measurement")
 	flag.IntVar(&s.openSeconds, "open", 10, "seconds of each open-loop step")
-	flag.StringVar(&s.only, "only", "", "one of authorize, new, cdr1, cdr10, open, register; empty for all")
+	flag.IntVar(&s.records, "records", 1_000_000, "call records of the measurement of memory")
+	flag.StringVar(&s.only, "only", "", "one of memory, authorize, new, cdr1, cdr10, open, register; empty for all")
 	flag.StringVar(&s.json, "json", "", "also write the result as JSON to this file")
 	flag.BoolVar(&s.check, "check", false, "exit with 1 when a documented bound does not hold")
 	flag.StringVar(&s.profile, "profile", "", "write the server's CPU profile to this file")
 	flag.Parse()
 	if *short {
-		s.pairs, s.authorize, s.newConns, s.posts, s.baseline, s.openSeconds = 3, 1000, 300, 2000, 2000, 2
+		s.pairs, s.authorize, s.newConns, s.posts, s.baseline, s.openSeconds, s.records = 3, 1000, 300, 2000, 2000, 2, 100_000
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
