@@ -27,9 +27,9 @@ const (
 	// drainTime is how long requests that have begun may take after the server was told to stop.
 	drainTime = 10 * time.Second
 
-	// gcPercent lets the heap grow to four times what lives. The server keeps little in memory and makes much garbage;
-	// collecting it less often leaves requests a tenth more of the processors. GOGC overrides it.
-	gcPercent = 300
+	// gcPercent lets the heap grow to three times what lives. The server keeps little in memory and makes much garbage;
+	// collecting it less often leaves requests some more of the processors. GOGC overrides it.
+	gcPercent = 200
 )
 
 type serveCmd struct {

@@ -92,7 +92,8 @@ func (c *cluster) flushChunk(ctx context.Context, f *chunk) error {
 	}
 	for i := range f.views {
 		v := &f.views[i]
-		v.entry.written = &v.segments
+		written := v.segments // alone: the entry outlives the chunk
+		v.entry.written = &written
 		if v.refs != nil {
 			v.entry.refs = v.refs
 		}

@@ -68,7 +68,13 @@ func (c *cluster) flushEnded(ctx context.Context) error {
 	defer c.flushing.Unlock()
 	defer c.queue.stir()
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer func() {
+		many := len(c.entries) > 2*maxEnded
+		c.mu.Unlock()
+		if many {
+			c.evict()
+		}
+	}()
 	dirty := c.takeDirty(func(e *entry) bool { return e.over })
 	if len(dirty) == 0 {
 		return nil

@@ -39,7 +39,7 @@ func openSQLite(ctx context.Context, s *Store, path string) (_ *sqliteDB, err er
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	write, err := sql.Open("sqlite", sqliteName(path, "journal_mode(WAL)", "cache_size(-65536)"))
+	write, err := sql.Open("sqlite", sqliteName(path, "journal_mode(WAL)", "cache_size(-32768)"))
 	if err != nil {
 		return nil, err
 	}

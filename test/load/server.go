@@ -57,7 +57,7 @@ func serveBench(ctx context.Context, db, profile string, out io.Writer) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	debug.SetGCPercent(300) // as `tally serve` does
+	debug.SetGCPercent(200) // as `tally serve` does
 	dir, err := os.MkdirTemp("", "tally-load-")
 	if err != nil {
 		return err
