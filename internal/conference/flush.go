@@ -188,33 +188,38 @@ type view struct {
 func (c *cluster) view(e *entry) view {
 	v := view{entry: e, absorbed: e.absorbed, conf: c.router.Fold(e.key, cdr.Options{ClosedAt: c.closed})}
 	records := c.router.RecordsOf(e.key)
-	conf := &v.conf
 	v.row = db.Meeting{
-		AccountID: c.account, MeetingID: e.id, ClusterID: c.id, MeetingKey: e.key, Name: conf.Name, Space: conf.Space,
-		CallType: conf.CallType, Bridges: "[]", StartedAt: store.Ms(conf.Start), EndedAt: store.Ms(conf.End),
-		DurationS: conf.DurationSeconds, ParticipantsMax: int64(conf.ParticipantsMax), DirectoryVersion: e.version,
-		Incomplete: conf.Incomplete, Estimated: conf.Estimated, Facts: "[]", Segments: "[]", Records: cdr.Encode(records),
+		AccountID: c.account, MeetingID: e.id, ClusterID: c.id, MeetingKey: e.key, DirectoryVersion: e.version,
+		Bridges: "[]", Facts: "[]", Segments: "[]", Records: cdr.Encode(records),
 	}
+	c.describe(&v, records)
+	v.refs = c.refs(&v, records)
+	return v
+}
+
+// describe takes a conference over into its row.
+func (c *cluster) describe(v *view, records []*cdr.Record) {
+	conf, row := &v.conf, &v.row
+	row.Name, row.Space, row.CallType = conf.Name, conf.Space, conf.CallType
+	row.StartedAt, row.EndedAt, row.DurationS = store.Ms(conf.Start), store.Ms(conf.End), conf.DurationSeconds
+	row.ParticipantsMax, row.Incomplete, row.Estimated, row.Lost = int64(conf.ParticipantsMax), conf.Incomplete, conf.Estimated, false
 	if len(conf.Calls) == 0 { // a leg that waits; it is over when it ended
-		v.row.StartedAt, v.row.EndedAt = 0, 0
+		row.StartedAt, row.EndedAt = 0, 0
 		for _, r := range records {
 			if r.Kind == cdr.CallLegEnd || r.Kind == cdr.RecordingEnd || r.Kind == cdr.StreamingEnd {
-				v.row.EndedAt = store.Ms(r.At)
+				row.EndedAt = store.Ms(r.At)
 			}
 		}
-		v.refs = c.refs(&v, records)
-		return v
+		return
 	}
-	v.refs = c.refs(&v, records)
 	for i := range records {
 		if i > 0 && records[i].Session == records[i-1].Session {
 			continue
 		}
 		s := c.sessions[records[i].Session]
-		v.row.Lost = v.row.Lost || s != nil && len(s.losses) > 0 && len(s.lostFrom(records, c.closed)) > 0
+		row.Lost = row.Lost || s != nil && len(s.losses) > 0 && len(s.lostFrom(records, c.closed)) > 0
 	}
-	v.row.Incomplete = v.row.Incomplete || v.row.Lost
-	return v
+	row.Incomplete = row.Incomplete || row.Lost
 }
 
 // earlyMentions is by how much the number of a record that names a call may be lower than that of the call's start.

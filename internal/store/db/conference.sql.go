@@ -1151,6 +1151,77 @@ func (q *Queries) MeetingsPage(ctx context.Context, arg MeetingsPageParams) ([]M
 	return items, nil
 }
 
+const meetingsToReplay = `-- name: MeetingsToReplay :many
+SELECT account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, ended_at, duration_s, participants_max,
+  policy, directory_version, incomplete, lost, estimated, facts, segments, records FROM meeting
+WHERE account_id = $1 AND started_at >= $2 AND started_at < $3
+  AND (started_at > $4 OR (started_at = $4 AND meeting_id > $5))
+  AND (CAST($6 AS TEXT) = '' OR cluster_id = $6)
+ORDER BY started_at, meeting_id LIMIT $7
+`
+
+type MeetingsToReplayParams struct {
+	AccountID string
+	FromAt    int64
+	ToAt      int64
+	AfterAt   int64
+	AfterID   string
+	ClusterID string
+	Page      int32
+}
+
+func (q *Queries) MeetingsToReplay(ctx context.Context, arg MeetingsToReplayParams) ([]Meeting, error) {
+	rows, err := q.db.QueryContext(ctx, meetingsToReplay,
+		arg.AccountID,
+		arg.FromAt,
+		arg.ToAt,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.ClusterID,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Meeting{}
+	for rows.Next() {
+		var i Meeting
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.MeetingID,
+			&i.ClusterID,
+			&i.MeetingKey,
+			&i.Name,
+			&i.Space,
+			&i.CallType,
+			&i.Bridges,
+			&i.StartedAt,
+			&i.EndedAt,
+			&i.DurationS,
+			&i.ParticipantsMax,
+			&i.Policy,
+			&i.DirectoryVersion,
+			&i.Incomplete,
+			&i.Lost,
+			&i.Estimated,
+			&i.Facts,
+			&i.Segments,
+			&i.Records,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const policiesAt = `-- name: PoliciesAt :many
 SELECT cluster_id, policy FROM policy_version
 WHERE account_id = $1 AND from_version <= $2 AND (to_version = 0 OR to_version > $2)

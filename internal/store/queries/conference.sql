@@ -132,6 +132,14 @@ SELECT meeting_id, meeting_key, directory_version, records FROM meeting
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND ended_at = 0 AND meeting_id > sqlc.arg(after)
 ORDER BY meeting_id LIMIT sqlc.arg(page);
 
+-- name: MeetingsToReplay :many
+SELECT account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, ended_at, duration_s, participants_max,
+  policy, directory_version, incomplete, lost, estimated, facts, segments, records FROM meeting
+WHERE account_id = sqlc.arg(account_id) AND started_at >= sqlc.arg(from_at) AND started_at < sqlc.arg(to_at)
+  AND (started_at > sqlc.arg(after_at) OR (started_at = sqlc.arg(after_at) AND meeting_id > sqlc.arg(after_id)))
+  AND (CAST(sqlc.arg(cluster_id) AS TEXT) = '' OR cluster_id = sqlc.arg(cluster_id))
+ORDER BY started_at, meeting_id LIMIT sqlc.arg(page);
+
 -- name: LostMeetings :many
 SELECT meeting_id FROM meeting
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND lost = TRUE AND started_at >= sqlc.arg(from_at) AND started_at <= sqlc.arg(through)
