@@ -133,6 +133,7 @@ type program struct {
 			Show activationShowCmd `cmd:"" help:"Activation keys and features of bridges."`
 			Set  activationSetCmd  `cmd:"" help:"Say whether a call bridge has its activation key."`
 		} `cmd:"" help:"Activation keys."`
+		Replay replayCmd `cmd:"" help:"Decide stored meetings again from kept records, and show what differs."`
 	} `cmd:"" help:"The conference engine."`
 }
 

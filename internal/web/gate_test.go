@@ -178,6 +178,12 @@ func (w *world) checkMeeting(acme api.Account) {
 	if page.status != http.StatusOK || !strings.Contains(string(page.body), `"next"`) {
 		t.Errorf("a page of records: got %d %s", page.status, page.body)
 	}
+	for _, write := range []bool{false, true} {
+		r := must(w.ReplayStep(ctx, acme.ID, api.ReplayQuery{Write: write}, "", 10))(t)
+		if r.Meetings != 1 || r.Records != 5 || r.Kept != 5 || r.Differing != 0 || len(r.Totals) != 1 || r.Next != "" {
+			t.Errorf("replay: got %+v", r)
+		}
+	}
 	usage := must(api.Collect(w.ConferenceUsage(ctx, acme.ID, w.clock.Now().Add(-3*3600e9), w.clock.Now())))(t)
 	if len(usage) != 1 || usage[0].PeakSixths != 6 || usage[0].Licenses != 1 || usage[0].Meetings != 1 {
 		t.Errorf("usage: got %+v", usage)

@@ -96,6 +96,8 @@ func (s *server) routes() []route {
 		{"GET", account + "/conference/meetings", keyed, access.See, rest("list-meetings", "List the meetings, the newest first", s.listMeetings)},
 		{"GET", account + "/conference/meetings/{meeting}", keyed, access.See, rest("get-meeting", "Find a meeting, with its participants", s.showMeeting)},
 		{"GET", account + "/conference/meetings/{meeting}/records", keyed, access.See, rest("list-meeting-records", "List the call-detail records of a meeting with every field", s.listRecords)},
+		{"GET", account + "/conference/replay", keyed, access.See, rest("replay", "Decide stored meetings again and show what differs", s.showReplay)},
+		{"POST", account + "/conference/replay", keyed, access.Manage, rest("write-replay", "Decide stored meetings again and write what differs", s.writeReplay)},
 		{"GET", account + "/conference/usage", keyed, access.See, rest("list-conference-usage", "List the highest use per hour and license", s.listUsage)},
 		{"GET", account + "/conference/usage/days", keyed, access.See, rest("list-conference-days", "List the use per UTC day and license", s.listDays)},
 		{"GET", account + "/conference/usage/levels", keyed, access.See, rest("list-conference-levels", "Say how long each level of use held", s.listLevels)},
