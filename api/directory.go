@@ -137,7 +137,7 @@ type DirectoryRun struct {
 
 // HoldReason is why a change waits for a person.
 type HoldReason struct {
-	Code  string `json:"code" doc:"empty, removals or licenses."`
+	Code  string `json:"code" doc:"empty, removals, licenses or spaces."`
 	Text  string `json:"text" doc:"The reason as a sentence."`
 	Lost  int    `json:"lost" doc:"How many would go."`
 	Of    int    `json:"of" doc:"Of how many."`

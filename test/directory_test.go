@@ -169,3 +169,17 @@ func TestNothingIsReleased(t *testing.T) {
 	}
 	d.numbers("accepted", 100, 100)
 }
+
+// TestSizeLimitOverPages: a server that ends its pages at a limit gives a part, and a part is never taken for the whole.
+func TestSizeLimitOverPages(t *testing.T) {
+	t.Parallel()
+	s := play.Slapd(t, "sizelimit size.soft=500 size.hard=500 size.pr=500 size.prtotal=1000", play.People(1200))
+	d := newEngine(t)
+	d.ldap(append([]string{"add", "all"}, d.ldapFlags(s, "--personal", "yes")...)...)
+	d.refuse(7, "size limit, after 1000 entries; nothing was changed", "sync", "all")
+	d.numbers("a part", 0, 0)
+	d.ldap("set", "all", "--filter", "(uid=p00*)")
+	if run := d.ldap("sync", "all"); run["users"] != 100.0 {
+		t.Errorf("got %v", run)
+	}
+}

@@ -358,7 +358,7 @@ func writeRun(w io.Writer, r api.DirectoryRun) {
 }
 
 type ldapAcceptCmd struct {
-	Name string `arg:"" help:"The source, by name or id; also a call bridge's."`
+	Name string `arg:"" help:"The source, by name or id: an LDAP source or a call bridge."`
 }
 
 // Run agrees to a change that is held.

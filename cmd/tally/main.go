@@ -103,6 +103,7 @@ type program struct {
 			Import  directoryImportCmd  `cmd:"" help:"Replace the directory of users and spaces."`
 			Show    directoryShowCmd    `cmd:"" help:"Show which directory is in force, its users, spaces, clashes or sources."`
 			Changes directoryChangesCmd `cmd:"" help:"The calendar: who appeared, disappeared, gained or lost a personal license."`
+			Accept  ldapAcceptCmd       `cmd:"" help:"Agree to a change of a source that is held."`
 			Default directoryDefaultCmd `cmd:"" help:"Whether users hold a personal license where their source says nothing."`
 		} `cmd:"" help:"The directory of users and spaces."`
 		Policy struct {

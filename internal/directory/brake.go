@@ -19,6 +19,8 @@ type Loss struct {
 	Gone          int // of those before, the ones that are missing now
 	Licensed      int // holders of a personal license in the directory in force
 	Released      int // of those, the ones that would lose it
+	Owned         int // spaces of the source that had an owner before
+	Orphaned      int // of those, the ones that are missing now, or have no owner
 }
 
 // The codes of reasons to hold a change.
@@ -26,7 +28,11 @@ const (
 	HoldEmpty    = "empty"
 	HoldRemovals = "removals"
 	HoldLicenses = "licenses"
+	HoldSpaces   = "spaces"
 )
+
+// fewSpaces is how many spaces may always go: they come and go by the day, unlike people.
+const fewSpaces = 10
 
 // Reason is why a change is held.
 type Reason struct {
@@ -45,6 +51,8 @@ func (r Reason) Text() string {
 		return fmt.Sprintf("%d of %d users would be gone, more than %d percent", r.Lost, r.Of, r.Limit)
 	case HoldLicenses:
 		return fmt.Sprintf("%d of %d personal licenses would be taken away, more than %d percent", r.Lost, r.Of, r.Limit)
+	case HoldSpaces:
+		return fmt.Sprintf("%d of %d spaces with an owner would be gone or without one, more than %d percent", r.Lost, r.Of, r.Limit)
 	}
 	return r.Code
 }
@@ -53,19 +61,20 @@ func (r Reason) Text() string {
 // nothing away.
 func Brake(l Loss, limits Limits) []Reason {
 	var out []Reason
-	check := func(code string, lost, of, percent int) {
+	check := func(code string, lost, of, percent, few int) {
 		if percent <= 0 {
 			percent = DefaultLimit
 		}
-		if lost > 0 && lost >= limits.AtLeast && lost*100 > of*percent {
+		if lost > few && lost >= limits.AtLeast && lost*100 > of*percent {
 			out = append(out, Reason{Code: code, Lost: lost, Of: of, Limit: percent})
 		}
 	}
 	if l.After == 0 && l.Before > 0 && l.Before >= limits.AtLeast {
 		out = append(out, Reason{Code: HoldEmpty, Lost: l.Before, Of: l.Before})
 	} else {
-		check(HoldRemovals, l.Gone, l.Before, limits.Removals)
+		check(HoldRemovals, l.Gone, l.Before, limits.Removals, 0)
 	}
-	check(HoldLicenses, l.Released, l.Licensed, limits.Licenses)
+	check(HoldLicenses, l.Released, l.Licensed, limits.Licenses, 0)
+	check(HoldSpaces, l.Orphaned, l.Owned, limits.Removals, fewSpaces)
 	return out
 }

@@ -130,6 +130,15 @@ func TestMergeKnowsNoOrder(t *testing.T) {
 	})
 }
 
+func TestWeighCountsOwnersThatAreLost(t *testing.T) {
+	t.Parallel()
+	before := Source{Kind: Bridge, ID: "b", Users: users("a@x"), Spaces: []Space{{"1", "", "a@x"}, {"2", "", "a@x"}, {"3", "", "a@x"}, {"4", "", ""}}}
+	after := Source{Kind: Bridge, ID: "b", Users: users("a@x"), Spaces: []Space{{"1", "", "b@x"}, {"2", "", ""}, {"5", "", "a@x"}}}
+	if l := Weigh([]Source{before}, after, Defaults{}, Limits{}).Loss; l.Owned != 3 || l.Orphaned != 2 {
+		t.Errorf("got %+v, want two of three", l)
+	}
+}
+
 func TestBrake(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -137,19 +146,22 @@ func TestBrake(t *testing.T) {
 		limits Limits
 		want   []string
 	}{
-		"the first state":               {Loss{0, 500, 0, 0, 0}, Limits{}, nil},
-		"nothing lost":                  {Loss{500, 600, 0, 50, 0}, Limits{}, nil},
-		"a tenth exactly":               {Loss{500, 450, 50, 50, 5}, Limits{}, nil},
-		"one more":                      {Loss{500, 449, 51, 50, 5}, Limits{}, []string{HoldRemovals}},
-		"licenses":                      {Loss{500, 500, 0, 50, 6}, Limits{}, []string{HoldLicenses}},
-		"both":                          {Loss{500, 100, 400, 50, 40}, Limits{}, []string{HoldRemovals, HoldLicenses}},
-		"empty":                         {Loss{500, 0, 500, 50, 50}, Limits{}, []string{HoldEmpty, HoldLicenses}},
-		"empty after a single user":     {Loss{1, 0, 1, 0, 0}, Limits{}, []string{HoldEmpty}},
-		"still empty":                   {Loss{0, 0, 0, 0, 0}, Limits{}, nil},
-		"replaced by as many":           {Loss{100, 100, 60, 0, 0}, Limits{}, []string{HoldRemovals}},
-		"a limit of its own":            {Loss{500, 300, 200, 50, 20}, Limits{Removals: 40, Licenses: 40}, nil},
-		"few, where few do not matter":  {Loss{5, 2, 3, 2, 2}, Limits{AtLeast: 10}, nil},
-		"many, where few do not matter": {Loss{50, 40, 10, 2, 2}, Limits{AtLeast: 10}, []string{HoldRemovals}},
+		"the first state":               {Loss{Before: 0, After: 500, Gone: 0, Licensed: 0, Released: 0}, Limits{}, nil},
+		"nothing lost":                  {Loss{Before: 500, After: 600, Gone: 0, Licensed: 50, Released: 0}, Limits{}, nil},
+		"a tenth exactly":               {Loss{Before: 500, After: 450, Gone: 50, Licensed: 50, Released: 5}, Limits{}, nil},
+		"one more":                      {Loss{Before: 500, After: 449, Gone: 51, Licensed: 50, Released: 5}, Limits{}, []string{HoldRemovals}},
+		"licenses":                      {Loss{Before: 500, After: 500, Gone: 0, Licensed: 50, Released: 6}, Limits{}, []string{HoldLicenses}},
+		"both":                          {Loss{Before: 500, After: 100, Gone: 400, Licensed: 50, Released: 40}, Limits{}, []string{HoldRemovals, HoldLicenses}},
+		"empty":                         {Loss{Before: 500, After: 0, Gone: 500, Licensed: 50, Released: 50}, Limits{}, []string{HoldEmpty, HoldLicenses}},
+		"empty after a single user":     {Loss{Before: 1, After: 0, Gone: 1, Licensed: 0, Released: 0}, Limits{}, []string{HoldEmpty}},
+		"still empty":                   {Loss{Before: 0, After: 0, Gone: 0, Licensed: 0, Released: 0}, Limits{}, nil},
+		"replaced by as many":           {Loss{Before: 100, After: 100, Gone: 60, Licensed: 0, Released: 0}, Limits{}, []string{HoldRemovals}},
+		"a limit of its own":            {Loss{Before: 500, After: 300, Gone: 200, Licensed: 50, Released: 20}, Limits{Removals: 40, Licenses: 40}, nil},
+		"few, where few do not matter":  {Loss{Before: 5, After: 2, Gone: 3, Licensed: 2, Released: 2}, Limits{AtLeast: 10}, nil},
+		"ten spaces of eleven":          {Loss{Owned: 11, Orphaned: 10}, Limits{}, nil},
+		"eleven spaces":                 {Loss{Owned: 100, Orphaned: 11}, Limits{}, []string{HoldSpaces}},
+		"eleven spaces of many":         {Loss{Owned: 200, Orphaned: 11}, Limits{}, nil},
+		"many, where few do not matter": {Loss{Before: 50, After: 40, Gone: 10, Licensed: 2, Released: 2}, Limits{AtLeast: 10}, []string{HoldRemovals}},
 	} {
 		var got []string
 		for _, r := range Brake(tc.loss, tc.limits) {

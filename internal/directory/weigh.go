@@ -26,6 +26,19 @@ func Weigh(sources []Source, next Source, d Defaults, limits Limits) Change {
 	}
 	c.Added = c.Loss.After - c.Loss.Before + c.Removed
 	c.Loss.Gone = c.Removed
+	owners := map[string]string{}
+	for _, sp := range next.Spaces {
+		owners[sp.ID] = sp.Owner
+	}
+	for _, sp := range previous.Spaces {
+		if sp.Owner == "" {
+			continue
+		}
+		c.Loss.Owned++
+		if owners[sp.ID] == "" {
+			c.Loss.Orphaned++
+		}
+	}
 	c.Reasons = Brake(c.Loss, limits)
 	return c
 }
