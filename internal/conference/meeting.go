@@ -156,10 +156,9 @@ func (e *Engine) Meeting(ctx context.Context, account, id string) (Meeting, erro
 		return Meeting{}, err
 	}
 	out := make([]Meeting, 1)
-	var lossy db.Meeting
-	var told []*cdr.Record
-	err := e.store.View(ctx, func(tx *store.Tx) error {
-		row, err := tx.Meeting(ctx, db.MeetingParams{AccountID: account, MeetingID: id})
+	var row db.Meeting
+	err := e.store.View(ctx, func(tx *store.Tx) (err error) {
+		row, err = tx.Meeting(ctx, db.MeetingParams{AccountID: account, MeetingID: id})
 		if errors.Is(err, store.ErrNoRow) || err == nil && row.StartedAt == 0 {
 			return license.NotFound("meeting", id)
 		}
@@ -169,24 +168,33 @@ func (e *Engine) Meeting(ctx context.Context, account, id string) (Meeting, erro
 		if out[0], err = meetingOf(row, math.MaxInt); err != nil {
 			return err
 		}
-		records, err := cdr.Decode(row.Records)
-		if err != nil {
-			return fmt.Errorf("read records of %s: %w", id, err)
-		}
-		for _, p := range cdr.Fold(row.MeetingKey, records, cdr.Options{}).Participants {
-			to := p.To
-			if to.IsZero() && row.EndedAt != 0 {
-				to = store.At(row.EndedAt)
-			}
-			out[0].Participants = append(out[0].Participants, Participant{Name: nameOf(p), From: p.From, To: ended(store.Ms(to))})
-		}
-		lossy, told = row, records
 		return conflicts(ctx, tx, account, out)
 	})
-	if err == nil && lossy.Lost {
-		out[0].Missing, err = e.missing(ctx, lossy, told)
+	if err == nil {
+		err = e.detail(ctx, &row, &out[0])
 	}
 	return out[0], outcome("read meeting", err)
+}
+
+// detail reads who took part in a stored meeting, and what is lost of it.
+func (e *Engine) detail(ctx context.Context, row *db.Meeting, m *Meeting) error {
+	records, err := cdr.Decode(row.Records)
+	if err != nil {
+		return fmt.Errorf("read records of %s: %w", row.MeetingID, err)
+	}
+	var o cdr.Options
+	if row.Estimated {
+		if o.ClosedAt, err = e.closedSessions(ctx, row.AccountID, row.ClusterID); err != nil {
+			return err
+		}
+	}
+	for _, p := range cdr.Fold(row.MeetingKey, records, o).Participants {
+		m.Participants = append(m.Participants, Participant{Name: nameOf(p), From: p.From, To: ended(store.Ms(p.To))})
+	}
+	if row.Lost {
+		m.Missing, err = e.missing(ctx, *row, records)
+	}
+	return err
 }
 
 func nameOf(p cdr.Participant) string {
