@@ -223,7 +223,7 @@ type write struct {
 	seq     int64 // up to which memory knew the journal when it judged
 	ran     bool
 	unsure  []identity               // heard, and their digest is not in memory
-	looked  map[identity]*cdr.Record // what the journal said of those; nil for nothing
+	looked  map[identity]*cdr.Record // what the journal said of those, and of others; nil for nothing
 	foreign []*journalPost
 	posts   []*journalPost // foreign ones and ours, to be taken into memory
 	fresh   int64
@@ -336,20 +336,28 @@ func (c *cluster) write(ctx context.Context, tx *store.Tx, batch []*post, w *wri
 
 // lookUp asks the journal for the records whose digest is not in memory.
 func (c *cluster) lookUp(ctx context.Context, tx *store.Tx, w *write) error {
+	if len(w.unsure) == 0 {
+		return nil
+	}
+	l := lookup{read: map[int64]bool{}, found: map[identity]*cdr.Record{}}
 	for _, id := range w.unsure {
-		if w.looked == nil {
-			w.looked = map[identity]*cdr.Record{}
-		}
-		if _, done := w.looked[id]; done {
+		if _, done := l.found[id]; done {
 			continue
 		}
-		found, err := c.stored(ctx, tx, id)
+		found, err := c.stored(ctx, tx, id, &l)
 		if err != nil {
 			return err
 		}
-		w.looked[id] = found
+		l.found[id] = found
 	}
+	w.looked = l.found
 	return nil
+}
+
+// lookup is what was read of the journal to find records.
+type lookup struct {
+	read  map[int64]bool // posts
+	found map[identity]*cdr.Record
 }
 
 // insert writes the new posts, numbered from the one after before, and the conflicts.

@@ -14,7 +14,6 @@ import (
 
 const (
 	rangePosts = 256 // posts of one row of cdr_range
-	maxLooks   = 16  // posts read to find one record
 )
 
 // postRange is which correlators a stored post has, at most.
@@ -80,13 +79,18 @@ func (c *cluster) writeSessions(ctx context.Context, tx *store.Tx, sessions []se
 	return nil
 }
 
-// stored finds a record that counted, nil if there is none.
-func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity) (*cdr.Record, error) {
+// stored finds a record that counted, nil if there is none. It keeps all records of the posts that it reads, as those that
+// are asked for stand beside each other.
+func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity, l *lookup) (*cdr.Record, error) {
 	seqs, err := c.holders(ctx, tx, id)
 	if err != nil {
 		return nil, err
 	}
 	for _, seq := range seqs {
+		if l.read[seq] {
+			continue
+		}
+		l.read[seq] = true
 		row, err := tx.Post(ctx, db.PostParams{AccountID: c.account, ClusterID: c.id, Seq: seq})
 		if err != nil {
 			return nil, fmt.Errorf("read post %d of %s: %w", seq, c.id, err)
@@ -95,15 +99,15 @@ func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity) (*cdr.R
 		if err != nil {
 			return nil, err
 		}
-		if i := p.counted(id); i >= 0 {
-			return &p.records[i], nil
+		p.each(func(r *cdr.Record) { l.found[identity{r.Session, r.Correlator}] = r })
+		if r := l.found[id]; r != nil {
+			return r, nil
 		}
 	}
 	return nil, nil
 }
 
-// holders lists the posts that can hold a record. Posts overlap seldom, so it stands in one of the first few: of those that
-// are not in the tables of ranges yet, or of those that are.
+// holders lists the posts that may hold a record: of those that are not in the tables of ranges yet, and of those that are.
 func (c *cluster) holders(ctx context.Context, tx *store.Tx, id identity) ([]int64, error) {
 	var seqs []int64
 	holding := func(posts []postRange) {
@@ -119,7 +123,7 @@ func (c *cluster) holders(ctx context.Context, tx *store.Tx, id identity) ([]int
 	}
 	c.mu.Unlock()
 	rows, err := tx.RangesAround(ctx, db.RangesAroundParams{
-		AccountID: c.account, ClusterID: c.id, Session: id.session, Correlator: id.correlator, Page: maxLooks,
+		AccountID: c.account, ClusterID: c.id, Session: id.session, Correlator: id.correlator, Page: page,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look up record %d of session %s: %w", id.correlator, id.session, err)
@@ -131,7 +135,7 @@ func (c *cluster) holders(ctx context.Context, tx *store.Tx, id identity) ([]int
 		}
 		holding(posts)
 	}
-	return seqs[:min(len(seqs), maxLooks)], nil
+	return seqs, nil
 }
 
 // counted is the position of the record of an identity, -1 if it is not in the post or was known before.

@@ -1,6 +1,7 @@
 package conference
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -113,4 +114,26 @@ func assertSegments(t *testing.T, h *house, meetings []Meeting) {
 	if got != want {
 		t.Errorf("%d segments are counted, the meetings have %d", got, want)
 	}
+}
+
+// TestRecordIsFoundAmongManyPosts: posts that several receivers sent each other's records in between overlap; however many may
+// hold a record, a repeat of it is one.
+func TestRecordIsFoundAmongManyPosts(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		_, receiver := h.bridge("Main")
+		nested := func(i int) string {
+			id := fmt.Sprintf("44444444-0000-4000-9000-%012d", i)
+			return body(run1, callStart(i, i, id, "55"+id[2:]), callEnd(999-i, 999-i, id, 0, 999-2*i))
+		}
+		for i := range 100 {
+			h.receive(h.engine, receiver, nested(i))
+		}
+		h.meetings(h.engine)
+		later := h.open()
+		for i := range 100 {
+			if r := h.receive(later, receiver, nested(i)); r.New != 0 || r.Repeats != 2 {
+				t.Fatalf("post %d again: got %+v, want two repeats", i, r)
+			}
+		}
+	})
 }
