@@ -277,11 +277,12 @@ func (c *cluster) routeLocked(ctx context.Context) error {
 // missing reads the meetings that refs belong to, or that losses may concern, and that are not in memory. A leg may lead to a meeting whose other legs
 // and calls lead to no further one: a meeting is stored with all its records.
 func (c *cluster) missing(ctx context.Context, refs []string, posts []*journalPost) ([]held, error) {
-	shifted := false
+	shifted, replay := false, false
 	for _, p := range posts {
 		shifted = shifted || p.shifted != nil
+		replay = replay || p.replay
 	}
-	if len(refs) == 0 && !shifted {
+	if len(refs) == 0 && !shifted && !replay {
 		return nil, nil
 	}
 	var keyed []string
@@ -309,6 +310,13 @@ func (c *cluster) missing(ctx context.Context, refs []string, posts []*journalPo
 			}
 			ids = append(ids, doubtful...)
 		}
+		if replay {
+			shown, err := c.shown(ctx, tx, posts)
+			if err != nil {
+				return err
+			}
+			ids = append(ids, shown...)
+		}
 		slices.Sort(ids)
 		for _, id := range slices.Compact(ids) {
 			c.mu.Lock()
@@ -333,6 +341,21 @@ func (c *cluster) missing(ctx context.Context, refs []string, posts []*journalPo
 		return nil, fmt.Errorf("look up earlier meetings of %s: %w", c.id, err)
 	}
 	return out, nil
+}
+
+// shown lists the meetings that may have records of these posts already, or be where they belong: those from their time. A
+// meeting of which everything was heard keeps no refs, also when what was heard is heard again after a crash.
+func (c *cluster) shown(ctx context.Context, tx *store.Tx, posts []*journalPost) ([]string, error) {
+	from, to := int64(far), int64(0)
+	for _, p := range posts {
+		p.each(func(r *cdr.Record) { from, to = min(from, store.Ms(r.At)), max(to, store.Ms(r.At)) })
+	}
+	ids, err := tx.MeetingsOpenAt(ctx, db.MeetingsOpenAtParams{AccountID: c.account, ClusterID: c.id,
+		FromAt: from - day, Through: to + hour, EndedFrom: from - hour, Page: maxDoubtful})
+	if err != nil {
+		return nil, fmt.Errorf("read meetings of replayed posts: %w", err)
+	}
+	return ids, nil
 }
 
 // unknown lists the refs of posts that the router does not know. A record that begins something is the first one about
