@@ -12,30 +12,50 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/api"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 	"github.com/tallystick/tallystick/test/play"
 )
 
 // desk is a running server with an administrator's key, driven by the command line.
 type desk struct {
-	t    *testing.T
-	srv  *play.Server
-	data string
-	env  []string
+	t     *testing.T
+	srv   *play.Server
+	data  string
+	serve []string // arguments
+	key   string
+	env   []string
 }
 
 // newDesk bootstraps a server on the given database and starts it with plain HTTP on a free loopback port.
 func newDesk(t *testing.T, database string, env ...string) *desk {
 	t.Helper()
 	d := &desk{t: t, data: filepath.Join(t.TempDir(), "data"), env: env}
-	key := d.json(tally(), "bootstrap", "--data", d.data, "--db", database)["apiKey"]
+	d.key, _ = d.json(tally(), "bootstrap", "--data", d.data, "--db", database)["apiKey"].(string)
 	for _, e := range env {
 		name, value, _ := strings.Cut(e, "=")
 		t.Setenv(name, value) // the server reads it as well
 	}
-	d.srv = play.Serve(t, tally(), "serve", "--data", d.data, "--db", database, "--plaintext", "--listen", "127.0.0.1:0")
-	d.env = append(d.env, "TALLY_URL="+d.srv.URL, fmt.Sprintf("TALLY_KEY=%s", key))
+	d.serve = []string{"serve", "--data", d.data, "--db", database, "--plaintext", "--listen", "127.0.0.1:0"}
+	d.start()
 	return d
+}
+
+// start starts the server, at first or again after it has ended.
+func (d *desk) start() {
+	d.t.Helper()
+	d.srv = play.Serve(d.t, tally(), d.serve...)
+	d.env = append(d.env, "TALLY_URL="+d.srv.URL, "TALLY_KEY="+d.key)
+}
+
+// client calls the server's resources.
+func (d *desk) client() *api.Client {
+	d.t.Helper()
+	c, err := api.New(api.Config{URL: d.srv.URL, Key: d.key})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return c
 }
 
 // run runs a program and wants an exit code; it returns what was printed on standard output and on standard error.

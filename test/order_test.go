@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tallystick/tallystick/agent"
+	"github.com/tallystick/tallystick/api"
 	"github.com/tallystick/tallystick/internal/conference"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/db"
@@ -96,20 +98,13 @@ func (p *engine) post(post estate.Post) {
 // found is what the engine made of it, in the generator's words.
 func (p *engine) found(e *estate.Estate) (meetings, hours []string) {
 	p.t.Helper()
-	var all []estate.Meeting
 	for cursor := ""; ; {
 		page, next, err := p.Meetings(p.ctx, p.account, conference.Filter{}, cursor, 1000)
 		if err != nil {
 			p.t.Fatal(err)
 		}
 		for _, m := range page {
-			out := estate.Meeting{Name: m.Name, Space: m.Space, CallType: m.CallType, From: m.StartedAt.Unix(), To: unix(m.EndedAt), Seconds: m.DurationSeconds,
-				Most: int(m.ParticipantsMax), Bridges: m.Bridges, Incomplete: m.Incomplete, Estimated: m.Estimated}
-			for _, s := range m.Segments {
-				out.Segments = append(out.Segments, estate.Segment{From: s.From.Unix(), To: unix(s.To),
-					Charge: estate.Charge{Tag: s.Tag, Sixths: int(s.Sixths), User: s.User, Rule: s.Rule}})
-			}
-			all = append(all, out)
+			meetings = append(meetings, told(as[api.Meeting](p.t, m)).String())
 		}
 		if cursor = next; next == "" {
 			break
@@ -124,7 +119,36 @@ func (p *engine) found(e *estate.Estate) (meetings, hours []string) {
 			hours = append(hours, estate.Hour{At: u.Hour.Unix(), Tag: u.Tag, Sixths: int(u.Sixths), PeakAt: u.PeakAt.Unix(), Meetings: int(u.Meetings)}.String())
 		}
 	}
-	return lines(all), hours
+	slices.Sort(meetings)
+	slices.Sort(hours)
+	return meetings, hours
+}
+
+// as reads the JSON of a value as another one.
+func as[T any](t failer, v any) (out T) {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err == nil {
+		err = json.Unmarshal(text, &out)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// told is a meeting in the generator's words.
+func told(m api.Meeting) estate.Meeting {
+	out := estate.Meeting{Name: m.Name, Space: m.Space, CallType: m.CallType, From: m.StartedAt.Unix(), To: unix(m.EndedAt), Seconds: m.DurationSeconds,
+		Most: int(m.ParticipantsMax), Bridges: m.Bridges, Incomplete: m.Incomplete, Estimated: m.Estimated}
+	for _, s := range m.Segments {
+		out.Segments = append(out.Segments, estate.Segment{From: s.From.Unix(), To: unix(s.To),
+			Charge: estate.Charge{Tag: s.Tag, Sixths: int(s.Sixths), User: s.User, Rule: s.Rule}})
+	}
+	for _, p := range m.Participants {
+		out.Participants = append(out.Participants, estate.Participant{Name: p.Name, From: p.From.Unix(), To: unix(p.To)})
+	}
+	return out
 }
 
 func unix(at *time.Time) int64 {

@@ -16,9 +16,9 @@ type leg struct {
 	sub      string // subType
 	moved    *leg   // that it goes on from
 	reason   string
-	media    string // "recording" or "streaming"; then at is the leg that does it and own that one if it has records
+	media    string // "recording" or "streaming"; then at is the leg that does it
 	at       string
-	own      *leg
+	own      *leg // of a recorder the recording, and the other way around
 
 	records []*record
 	stays   []stay // as it really was
@@ -28,7 +28,17 @@ type leg struct {
 type stay struct {
 	call     *call
 	from, to int64
+	as       as
 }
+
+// as tells what somebody takes part as.
+type as int
+
+const (
+	person as = iota
+	sound     // who is known to have had no picture
+	recorder
+)
 
 func (e *Estate) leg(c *call, u *User) *leg {
 	l := &leg{id: e.guid(), bridge: c.bridge, user: u, reason: "remoteTeardown"}
@@ -45,7 +55,7 @@ func (l *leg) add(r record) {
 
 func (l *leg) stay(c *call, from, to int64) {
 	if from < to {
-		l.stays = append(l.stays, stay{c, from, to})
+		l.stays = append(l.stays, stay{call: c, from: from, to: to})
 	}
 }
 

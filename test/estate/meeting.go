@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // The types of calls as call bridges name them.
@@ -18,7 +19,10 @@ const (
 type plan struct {
 	name, kind, correlator string
 	space                  *Space
-	host                   *User // who called or scheduled; may be nil
+	host                   *User  // who is there first
+	passed                 string // whom the bridge names as the owner
+	payer                  *User  // whose personal license applies; nil for nobody's
+	rule                   string // by which that is so
 	from, to               int64
 	calls                  []*call
 }
@@ -85,6 +89,7 @@ func (e *Estate) spaceMeeting(s *Space) {
 	if s.Owner == nil {
 		p.host = one(e, e.Users)
 	}
+	e.owner(p)
 	people := e.between(2, 6)
 	switch d := e.random.IntN(100); {
 	case d < 8:
@@ -93,6 +98,54 @@ func (e *Estate) spaceMeeting(s *Space) {
 		people = e.between(10, 25)
 	}
 	e.hold(p, people, e.chance(85) && s.Owner != nil)
+}
+
+// owner settles whom the bridge names as the owner of a meeting in a space, and who pays: the owner of the space, or else whom a
+// scheduler names by a JID or a sign-in name. An e-mail address is not enough.
+func (e *Estate) owner(p *plan) {
+	s, booker := p.space, one(e, e.Users)
+	scheduled := s.Owner == nil && e.chance(70) || e.chance(10)
+	switch d := e.random.IntN(10); {
+	case !scheduled:
+	case d < 6:
+		p.passed = one(e, []string{`ACME\`, ""}) + booker.ID
+		p.pays(booker, "scheduler")
+	case d < 8:
+		p.passed = booker.JID
+		p.pays(booker, "scheduler")
+	default:
+		p.passed = booker.Email
+	}
+	if s.Owner == nil {
+		return
+	}
+	if !scheduled {
+		p.passed = one(e, []string{s.Owner.Name, s.Owner.JID})
+	}
+	if !s.Unlisted {
+		p.pays(s.Owner, "owner")
+	}
+}
+
+// pays lets a personal license apply, if the user has one that the directory knows of.
+func (p *plan) pays(u *User, rule string) {
+	if u.Personal && !u.Guest {
+		p.payer, p.rule = u, rule
+	}
+}
+
+// written is a GUID as one of the systems writes it that pass it on: some turn the bytes of its first three groups around.
+func (e *Estate) written(guid string) string {
+	switch e.random.IntN(4) {
+	case 0:
+		return strings.ToUpper(guid)
+	case 1:
+		return "{" + guid + "}"
+	case 2:
+		b := func(i int) string { return guid[i : i+2] }
+		return b(6) + b(4) + b(2) + b(0) + "-" + b(11) + b(9) + "-" + b(16) + b(14) + guid[18:]
+	}
+	return guid
 }
 
 // call is one without a space.
@@ -104,6 +157,10 @@ func (e *Estate) call(kind string, people int64) {
 	switch kind {
 	case adHoc:
 		p.name = fmt.Sprintf("00%d", e.between(100000000, 999999999))
+		if e.chance(40) { // call control says who turned the call into a meeting
+			p.passed = e.written(host.GUID)
+			p.pays(host, "ad-hoc")
+		}
 	case gateway:
 		p.name = one(e, e.Users).JID
 	default:
@@ -222,7 +279,7 @@ func (e *Estate) record(c *call) {
 	}
 	if e.chance(50) {
 		l := e.leg(c, nil)
-		l.recorder, m.own, m.at = true, l, l.id
+		l.recorder, l.own, m.own, m.at = true, m, l, l.id
 		l.add(record{kind: "callLegStart", at: from, call: c})
 		l.add(record{kind: "callLegUpdate", at: from, call: c, connected: true})
 		l.add(record{kind: "callLegEnd", at: to, seconds: to - from})

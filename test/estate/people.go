@@ -9,9 +9,9 @@ import (
 
 // User is a person of the directory, or one who only dials in.
 type User struct {
-	JID, GUID, Email, Name string
-	Personal               bool // holds a personal license
-	Guest                  bool // is not in the directory
+	JID, GUID, ID, Email, Name string
+	Personal                   bool // holds a personal license
+	Guest                      bool // is not in the directory
 
 	office int
 }
@@ -59,7 +59,9 @@ func (e *Estate) people() {
 			u.Personal = false
 			u.JID = strings.Replace(u.JID, "acme", "partner", 1)
 		}
-		u.Email = u.JID
+		first, last, _ := strings.Cut(plain(u.Name), ".")
+		u.ID = e.unique(first[:1]+last, "")
+		u.Email = u.ID + ".mail@acme.example"
 		e.Users = append(e.Users, u)
 		if !u.Guest || e.chance(30) { // a guest's space was made for somebody who has left the directory
 			e.space(u.Name+"'s space", u, u.office)
@@ -109,7 +111,9 @@ func (e *Estate) Directory() []byte {
 	type user struct {
 		JID      string `json:"jid"`
 		GUID     string `json:"guid"`
+		ID       string `json:"userId"`
 		Email    string `json:"email"`
+		Name     string `json:"name"`
 		Personal bool   `json:"personalLicense"`
 	}
 	type space struct {
@@ -123,7 +127,7 @@ func (e *Estate) Directory() []byte {
 	}
 	for _, u := range e.Users {
 		if !u.Guest {
-			file.Users = append(file.Users, user{u.JID, u.GUID, u.Email, u.Personal})
+			file.Users = append(file.Users, user{u.JID, u.GUID, u.ID, u.Email, u.Name, u.Personal})
 		}
 	}
 	for _, s := range e.Spaces {

@@ -92,7 +92,7 @@ func (e *Estate) Streams() [][]Post {
 			for n, r := range b.runs {
 				skip := 0
 				if n == 0 {
-					skip = min(receiver*3, len(r.records))
+					skip = min(receiver*97, len(r.records))
 				}
 				posts = append(posts, e.posts(Post{Bridge: i, Receiver: receiver, estate: e, run: r, records: r.records[skip:], index: 1})...)
 			}

@@ -97,9 +97,9 @@ func (r *record) inside() string {
 func (r *record) callStart(f *fields) {
 	p := r.call.plan
 	f.put("name", p.name)
-	switch owner := p.ownerName(); {
-	case owner != "":
-		f.put("ownerName", owner)
+	switch {
+	case p.passed != "":
+		f.put("ownerName", p.passed)
 	case r.empty == 0:
 		f.WriteString("<ownerName></ownerName>")
 	case r.empty == 1:
@@ -112,17 +112,6 @@ func (r *record) callStart(f *fields) {
 		f.put("coSpace", p.space.ID)
 	}
 	f.put("callCorrelator", p.correlator)
-}
-
-// ownerName is what the bridge knows of an owner: a name or a JID, never an identifier.
-func (p *plan) ownerName() string {
-	switch {
-	case p.space == nil || p.space.Owner == nil:
-		return ""
-	case len(p.space.ID)%2 == 0:
-		return p.space.Owner.JID
-	}
-	return p.space.Owner.Name
 }
 
 func (r *record) where(f *fields) {
@@ -259,16 +248,32 @@ func (c *call) legsMost() int64 {
 			}
 		}
 	}
-	return int64(slices.Max(append(levels(stays, c.from, c.to), 0)))
+	return most(levels(stays, c.from, c.to))
 }
 
-// levels is how many stays there are in each second of [from, to).
-func levels(stays []stay, from, to int64) []int {
-	out := make([]int, max(0, to-from))
+// level is how many take part in one second.
+type level struct{ people, sound, recorders int }
+
+// levels counts the stays in each second of [from, to).
+func levels(stays []stay, from, to int64) []level {
+	out := make([]level, max(0, to-from))
 	for _, s := range stays {
 		for at := max(s.from, from); at < min(s.to, to); at++ {
-			out[at-from]++
+			out[at-from].people++
+			switch s.as {
+			case sound:
+				out[at-from].sound++
+			case recorder:
+				out[at-from].recorders++
+			}
 		}
 	}
 	return out
+}
+
+func most(levels []level) (n int64) {
+	for _, l := range levels {
+		n = max(n, int64(l.people))
+	}
+	return n
 }

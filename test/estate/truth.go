@@ -48,6 +48,14 @@ type Participant struct {
 	From, To int64
 }
 
+// Sorted sorts participants and returns them.
+func Sorted(all []Participant) []Participant {
+	slices.SortFunc(all, func(a, b Participant) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Name, b.Name), cmp.Compare(a.To, b.To))
+	})
+	return all
+}
+
 // Hour is the highest use of one license in one hour.
 type Hour struct {
 	At       int64
@@ -127,7 +135,7 @@ func (l *leg) told() []stay {
 		if len(kept) == 0 || !strings.HasSuffix(kept[0].kind, "Start") || l.own != nil && l.own.heard() {
 			return nil
 		}
-		s := stay{kept[0].call, kept[0].at, forever}
+		s := stay{call: kept[0].call, from: kept[0].at, to: forever}
 		if len(kept) > 1 {
 			s.to = kept[1].at
 		}
@@ -155,7 +163,7 @@ func (l *leg) told() []stay {
 			out[len(out)-1].to = r.at
 		}
 		if now != nil {
-			out = append(out, stay{now, r.at, forever})
+			out = append(out, stay{call: now, from: r.at, to: forever})
 		}
 		present = now
 	}
@@ -166,6 +174,18 @@ const forever = int64(1 << 60)
 
 func (l *leg) heard() bool {
 	return slices.ContainsFunc(l.records, func(r *record) bool { return !r.lost })
+}
+
+// as is what the records say of it: that it had no picture only its end says, and that it records only the start of the recording.
+func (l *leg) as() as {
+	last := l.records[len(l.records)-1]
+	switch {
+	case l.media != "" || l.own != nil && !l.own.records[0].lost:
+		return recorder
+	case l.audio && last.kind == "callLegEnd" && last.seconds > 0 && !last.lost:
+		return sound
+	}
+	return person
 }
 
 // known is the name that the records give.
@@ -199,7 +219,7 @@ func (c *call) part(told map[*leg][]stay) part {
 		p.marked = p.marked || l.marks(c)
 		p.holes = p.holes || !p.estimated && l.hole(c)
 		for _, s := range told[l] {
-			s.to = min(s.to, p.to)
+			s.to, s.as = min(s.to, p.to), l.as()
 			if s.call == c && s.from < s.to {
 				p.stays = append(p.stays, s)
 				p.people = append(p.people, Participant{l.known(), s.from, s.to})
@@ -267,9 +287,7 @@ func (p *plan) meeting(parts []part) Meeting {
 		runs[c.run] = true
 	}
 	slices.Sort(m.Bridges)
-	slices.SortFunc(m.Participants, func(a, b Participant) int {
-		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Name, b.Name), cmp.Compare(a.To, b.To))
-	})
+	Sorted(m.Participants)
 	m.Seconds = m.To - m.From
 	for r := range runs { // whoever was there when records were lost may have lost some
 		for _, c := range parts {
@@ -277,7 +295,7 @@ func (p *plan) meeting(parts []part) Meeting {
 		}
 	}
 	counts := levels(stays, m.From, m.To)
-	m.Most = slices.Max(append(counts, 0))
+	m.Most = int(most(counts))
 	if c := parts[0]; len(parts) == 1 && c.holes && !c.estimated { // the bridge's own count stands in
 		m.Most = max(m.Most, int(c.legsMost()))
 	}
@@ -286,7 +304,7 @@ func (p *plan) meeting(parts []part) Meeting {
 		charge := p.charge(n)
 		last := len(m.Segments) - 1
 		switch {
-		case n == 0:
+		case n.people == 0:
 		case last >= 0 && m.Segments[last].To == at && m.Segments[last].Charge == charge:
 			m.Segments[last].To++
 		default:
@@ -305,15 +323,18 @@ func (p *part) there(r *run, l loss) bool {
 }
 
 // charge is what the meeting takes while so many take part: owner first, the default.
-func (p *plan) charge(people int) Charge {
+func (p *plan) charge(n level) Charge {
 	const personal, shared = "cms-pmp-plus", "cms-smp-plus"
-	s := p.space
 	switch {
 	case p.kind == gateway:
 		return Charge{shared, 1, "", "gateway"}
-	case s != nil && !s.Unlisted && s.Owner != nil && s.Owner.Personal:
-		return Charge{personal, 6, s.Owner.JID, "owner"}
-	case p.kind == adHoc && people <= 2:
+	case p.kind == lync:
+		return Charge{shared, 6, "", "dual-home"}
+	case p.payer != nil:
+		return Charge{personal, 6, p.payer.JID, p.rule}
+	case n.sound > 0 && n.sound+n.recorders == n.people:
+		return Charge{shared, 1, "", "audio-only"}
+	case p.kind == adHoc && n.people <= 2:
 		return Charge{shared, 1, "", "point-to-point"}
 	}
 	return Charge{shared, 6, "", "shared"}
