@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/db"
@@ -60,8 +61,13 @@ func (c *cluster) prepareChunk(ctx context.Context, f *chunk, generation int, di
 	}
 	f.seq = c.routed
 	f.views = make([]view, 0, len(dirty))
+	seen := make(map[*entry]bool, len(dirty))
 	for _, e := range dirty {
-		if c.entries[e.key] == e {
+		for e.into != nil { // merged since it was taken: what it had is to be written with this flush, under its new name
+			e = e.into
+		}
+		if c.entries[e.key] == e && !seen[e] {
+			seen[e] = true
 			f.views = append(f.views, c.view(e))
 		}
 	}
@@ -98,7 +104,7 @@ func (c *cluster) flushChunk(ctx context.Context, f *chunk) error {
 			v.entry.refs = v.refs
 		}
 		v.entry.end, v.entry.guessed, v.entry.lost = v.row.EndedAt, v.row.Estimated, v.row.Lost
-		v.entry.absorbed = v.entry.absorbed[len(v.absorbed):]
+		v.entry.absorbed = slices.DeleteFunc(slices.Clone(v.entry.absorbed), func(e *entry) bool { return slices.Contains(v.absorbed, e) })
 	}
 	c.mu.Unlock()
 	c.e.use(c.account)

@@ -70,6 +70,7 @@ type entry struct {
 
 	written  *[]db.Segment // nil when that is not known
 	absorbed []*entry      // merged into this one; their rows are to be deleted
+	into     *entry        // that this one was merged into
 }
 
 func newCluster(e *Engine, row db.Cluster) (*cluster, error) {
@@ -142,6 +143,7 @@ func (c *cluster) changed(ch cdr.Change, version int64, now time.Time, over bool
 		to := c.entry(m.Into, into)
 		if from != nil {
 			to.absorbed = append(append(to.absorbed, from), from.absorbed...)
+			from.into = to
 		}
 		c.touch(to, now)
 	}

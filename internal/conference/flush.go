@@ -262,8 +262,8 @@ func (c *cluster) refs(v *view, records []*cdr.Record) []string {
 			return true
 		}
 		l := lives[ref]
-		if l == nil || !l.begun || !l.closed || l.session == nil {
-			return false
+		if l == nil || !l.begun || !l.closed || l.session == nil || len(v.conf.Calls) == 0 {
+			return false // a leg that waits for its call does so also when that was heard and not yet understood
 		}
 		first := l.first
 		if strings.HasPrefix(ref, "call:") {
