@@ -93,6 +93,8 @@ type Meeting struct {
 	ParticipantsMax  int64         `json:"participantsMax" doc:"The most participants at one instant."`
 	Policy           string        `json:"policy" doc:"Rules that decided, with their version."`
 	DirectoryVersion int64         `json:"directoryVersion" doc:"Version of the directory that decided; 0 for none."`
+	Second           bool          `json:"second,omitempty" doc:"At some time another meeting held the personal license that pays for it; the reasons say which."`
+	Diagnosis        string        `json:"diagnosis,omitempty" doc:"Why no personal license pays, in one word, as in the answer to ask."`
 	Segments         []Segment     `json:"segments" nullable:"false" doc:"What it took, in order; empty when nobody joined."`
 	Why              []Reason      `json:"why" nullable:"false" doc:"What holds for the meeting as a whole: at most 10."`
 	More             int           `json:"more,omitempty" doc:"How many reasons were left out."`

@@ -319,6 +319,11 @@ func (h *hosting) why(t *taking) ([]Fact, error) {
 	if h.Facts == "" {
 		return []Fact{}, nil
 	}
+	if t.held != "" {
+		why, err := decodeFacts(h.Facts)
+		f := meeting.Fact{Code: meeting.SecondShared, Args: map[string]string{"user": h.host, "meeting": t.held, "when": "since " + store.At(t.from).Format("2006-01-02 15:04:05") + " UTC"}}
+		return append([]Fact{{Code: f.Code, Text: f.Text(), Args: f.Args}}, why...), err
+	}
 	text := json.RawMessage(h.Facts)
 	for _, s := range h.segments {
 		if s.From == t.from && s.Tag == t.tag && s.Why != nil {

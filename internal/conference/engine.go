@@ -58,6 +58,7 @@ type Engine struct {
 	mu       sync.Mutex          // guards what follows
 	clusters map[string]*cluster // by id, for good: there are few
 	kept     snapshots           // versions of directories and policies
+	sharing  map[string]bool     // accounts with a policy that gives second meetings a shared license, as far as seen
 	keepers  map[string]*keeper  // states of agents, by account
 	changed  map[string]bool     // accounts whose use may have changed since the last look
 	wake     chan struct{}       // holds one value when a cluster has become dirty
@@ -75,7 +76,7 @@ func New(o Options) *Engine {
 	return &Engine{
 		store: o.Store, transport: o.Transport, now: o.Now, log: o.Log, version: o.Version, keys: o.Keys,
 		holder: trust.NewID("eng", o.Now()), begun: o.Now(),
-		clusters: map[string]*cluster{}, keepers: map[string]*keeper{}, changed: map[string]bool{},
+		clusters: map[string]*cluster{}, keepers: map[string]*keeper{}, sharing: map[string]bool{}, changed: map[string]bool{},
 		wake: make(chan struct{}, 1), used: make(chan struct{}, 1),
 	}
 }

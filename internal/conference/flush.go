@@ -387,8 +387,8 @@ func (c *cluster) differing(ctx context.Context, tx *store.Tx, v *view, alone bo
 	if err := c.eraseSegments(ctx, tx, old[same:]); err != nil {
 		return nil, err
 	}
-	hours.mark(old[same:], now)
-	hours.mark(v.segments[same:], now)
+	c.mark(hours, old[same:], now)
+	c.mark(hours, v.segments[same:], now)
 	return v.segments[same:], nil
 }
 
@@ -445,7 +445,7 @@ func (c *cluster) erase(ctx context.Context, tx *store.Tx, id string, hours hour
 	if err != nil {
 		return err
 	}
-	hours.mark(segments, now)
+	c.mark(hours, segments, now)
 	if err := tx.DeleteMeeting(ctx, db.DeleteMeetingParams{AccountID: c.account, MeetingID: id}); err != nil {
 		return fmt.Errorf("delete meeting %s: %w", id, err)
 	}

@@ -110,6 +110,7 @@ func (c *cluster) reload(ctx context.Context) error {
 	c.applying.Lock()
 	defer c.applying.Unlock()
 	var row db.Cluster
+	var share bool
 	var sessions []*session
 	var running []held
 	var posts []*journalPost
@@ -117,6 +118,9 @@ func (c *cluster) reload(ctx context.Context) error {
 		row, err = tx.Cluster(ctx, db.ClusterParams{AccountID: c.account, ClusterID: c.id})
 		if err != nil {
 			return fmt.Errorf("read bridge %s: %w", c.id, err)
+		}
+		if share, err = policiesShare(ctx, tx, c.account); err != nil {
+			return err
 		}
 		if sessions, err = c.readSessions(ctx, tx); err != nil {
 			return err
@@ -129,6 +133,11 @@ func (c *cluster) reload(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if share {
+		c.e.mu.Lock()
+		c.e.sharing[c.account] = true
+		c.e.mu.Unlock()
 	}
 	c.mu.Lock()
 	c.clear()

@@ -19,26 +19,29 @@ import (
 
 // Meeting is one meeting with the licenses it takes. Times are UTC, by the clocks of the call bridges.
 type Meeting struct {
-	ID               string        `json:"id"` // "mtg_…"
-	Bridge           string        `json:"bridge"`
-	Name             string        `json:"name"`
-	Space            string        `json:"space,omitempty"`
-	CallType         string        `json:"callType"`
-	Bridges          []string      `json:"bridges"`
-	StartedAt        time.Time     `json:"startedAt"`
-	EndedAt          *time.Time    `json:"endedAt"` // nil while it runs
-	DurationSeconds  int64         `json:"durationSeconds"`
-	ParticipantsMax  int64         `json:"participantsMax"`
-	Policy           string        `json:"policy"` // name and version
-	DirectoryVersion int64         `json:"directoryVersion"`
-	Incomplete       bool          `json:"incomplete"`        // the start or end of a call or participant is not known, or records are lost
-	Lost             bool          `json:"lost"`              // a call bridge announced lost records from its time
-	Missing          []Missing     `json:"missing,omitempty"` // what is lost; only of a single meeting
-	Estimated        bool          `json:"estimated"`         // its end is not from a record
-	Conflicts        int64         `json:"conflicts"`         // records that contradict stored ones
-	Segments         []Segment     `json:"segments"`
-	Why              []Fact        `json:"why"`
-	Participants     []Participant `json:"participants,omitempty"` // only of a single meeting
+	ID               string     `json:"id"` // "mtg_…"
+	Bridge           string     `json:"bridge"`
+	Name             string     `json:"name"`
+	Space            string     `json:"space,omitempty"`
+	CallType         string     `json:"callType"`
+	Bridges          []string   `json:"bridges"`
+	StartedAt        time.Time  `json:"startedAt"`
+	EndedAt          *time.Time `json:"endedAt"` // nil while it runs
+	DurationSeconds  int64      `json:"durationSeconds"`
+	ParticipantsMax  int64      `json:"participantsMax"`
+	Policy           string     `json:"policy"` // name and version
+	DirectoryVersion int64      `json:"directoryVersion"`
+	Incomplete       bool       `json:"incomplete"`        // the start or end of a call or participant is not known, or records are lost
+	Lost             bool       `json:"lost"`              // a call bridge announced lost records from its time
+	Missing          []Missing  `json:"missing,omitempty"` // what is lost; only of a single meeting
+	Estimated        bool       `json:"estimated"`         // its end is not from a record
+	Conflicts        int64      `json:"conflicts"`         // records that contradict stored ones
+	Second           bool       `json:"second"`            // at some time another meeting held the personal license that pays for it
+	// Diagnosis is why no personal license pays, in one word.
+	Diagnosis    meeting.Diagnosis `json:"diagnosis,omitempty"`
+	Segments     []Segment         `json:"segments"`
+	Why          []Fact            `json:"why"`
+	Participants []Participant     `json:"participants,omitempty"` // only of a single meeting
 }
 
 // Segment is a stretch of a meeting with one license.
@@ -110,6 +113,9 @@ func (e *Engine) Meetings(ctx context.Context, account string, f Filter, cursor 
 			}
 			out = append(out, m)
 		}
+		if err := showSeconds(ctx, tx, account, out); err != nil {
+			return err
+		}
 		return conflicts(ctx, tx, account, out)
 	})
 	if err != nil {
@@ -166,6 +172,9 @@ func (e *Engine) Meeting(ctx context.Context, account, id string) (Meeting, erro
 			return err
 		}
 		if out[0], err = meetingOf(row, math.MaxInt); err != nil {
+			return err
+		}
+		if err := showSeconds(ctx, tx, account, out); err != nil {
 			return err
 		}
 		return conflicts(ctx, tx, account, out)
@@ -282,7 +291,19 @@ func meetingOf(r db.Meeting, most int) (Meeting, error) {
 	}
 	m.Segments, err = segmentsOf(r.MeetingID, r.Segments, r.Facts)
 	m.Segments = m.Segments[:min(len(m.Segments), most)]
+	m.Diagnosis = m.diagnosis()
 	return m, err
+}
+
+// diagnosis reads all facts of the meeting.
+func (m *Meeting) diagnosis() meeting.Diagnosis {
+	var facts []meeting.Fact
+	for _, s := range append([]Segment{{Why: m.Why}}, m.Segments...) {
+		for _, f := range s.Why {
+			facts = append(facts, meeting.Fact{Code: f.Code})
+		}
+	}
+	return meeting.Diagnose(facts)
 }
 
 // storedFact is a fact as it is kept: without its sentence, which is rendered when it is read.

@@ -114,7 +114,23 @@ func (e *Engine) meetingsReport(ctx context.Context, account string, from, to ti
 		}
 		out.Rows = out.Rows[:0]
 		sentences := map[string]string{}
+		var overlaps overlapping
+		if len(rows) > 0 {
+			found, err := readOverlaps(ctx, tx, account, rows[0].StartedAt, far)
+			if err != nil {
+				return err
+			}
+			overlaps = *found
+		}
 		for _, r := range rows {
+			if overlaps.firsts[r.MeetingID] != nil || overlaps.seconds[r.MeetingID] != nil {
+				more, err := overlaps.report(r)
+				if err != nil {
+					return err
+				}
+				out.Rows = append(out.Rows, more...)
+				continue
+			}
 			segments, err := decodeSegments(r.MeetingID, r.Segments)
 			if err != nil {
 				return err
@@ -139,6 +155,30 @@ func (e *Engine) meetingsReport(ctx context.Context, account string, from, to ti
 		return nil
 	})
 	return out, outcome("make report", err)
+}
+
+// report makes the rows of a meeting that has to do with second meetings of a personal license.
+func (all *overlapping) report(r db.MeetingsFromRow) ([][]any, error) {
+	m := Meeting{ID: r.MeetingID}
+	var err error
+	if m.Segments, err = segmentsOf(r.MeetingID, r.Segments, r.Facts); err != nil {
+		return nil, err
+	}
+	all.show(&m)
+	var out [][]any
+	for _, s := range m.Segments {
+		to := any(nil)
+		if s.To != nil {
+			to = *s.To
+		}
+		texts := make([]string, len(s.Why))
+		for i, f := range s.Why {
+			texts[i] = f.Text
+		}
+		out = append(out, []any{r.MeetingID, r.Name, orNil(r.Space), store.At(r.StartedAt), timeOrNil(r.EndedAt), r.ParticipantsMax,
+			s.From, to, s.License, s.Tag, s.Sixths, orNil(s.User), s.Rule, strings.Join(texts, " ")})
+	}
+	return out, nil
 }
 
 // sentence is stored facts in words.

@@ -84,6 +84,11 @@ func (e *Engine) snapshot(ctx context.Context, account string, version int64) (*
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for _, p := range s.policies {
+		if p.Options.SecondShared {
+			e.sharing[account] = true
+		}
+	}
 	if e.kept.find(account, version) == nil {
 		e.kept = e.kept.with(s)
 	}

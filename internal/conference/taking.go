@@ -21,6 +21,7 @@ type taking struct {
 	tag, meeting    string
 	cluster, user   string
 	class           string
+	held            string // the meeting that holds the personal license for which this takes a shared one
 }
 
 func (t *taking) charge() meeting.Charge {
@@ -41,7 +42,8 @@ func (all taken) of(tag string) []meeting.Charge {
 	return out
 }
 
-// takings reads the segments that overlap [from, to), in milliseconds, in no order.
+// takings reads the segments that overlap [from, to), in milliseconds, in no order. What second meetings of a personal license
+// take is of a shared one where their policy says so.
 func takings(ctx context.Context, tx *store.Tx, account string, from, to int64) (taken, error) {
 	short, err := tx.ShortTakings(ctx, db.ShortTakingsParams{AccountID: account, FromAt: from, UptoAt: to + day, ToAt: to, Page: maxTakings + 1})
 	if err != nil {
@@ -56,15 +58,15 @@ func takings(ctx context.Context, tx *store.Tx, account string, from, to int64) 
 	}
 	out := make(taken, 0, len(short)+len(lasting))
 	for _, s := range short {
-		out = append(out, taking{s.FromAt, s.ToAt, s.ToAt, s.Sixths, s.Tag, s.MeetingID, s.ClusterID, s.UserJid, s.Class})
+		out = append(out, taking{s.FromAt, s.ToAt, s.ToAt, s.Sixths, s.Tag, s.MeetingID, s.ClusterID, s.UserJid, s.Class, ""})
 	}
 	for _, s := range lasting {
 		end := counted(s.FromAt, s.ToAt)
 		if end > from {
-			out = append(out, taking{s.FromAt, end, s.ToAt, s.Sixths, s.Tag, s.MeetingID, s.ClusterID, s.UserJid, s.Class})
+			out = append(out, taking{s.FromAt, end, s.ToAt, s.Sixths, s.Tag, s.MeetingID, s.ClusterID, s.UserJid, s.Class, ""})
 		}
 	}
-	return out, nil
+	return out.share(ctx, tx, account)
 }
 
 func tooMany() error {

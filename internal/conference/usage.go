@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -105,8 +104,15 @@ func (e *Engine) sweep(ctx context.Context, account string) error {
 			return err
 		}
 		hours := hourMarks{}
+		shares, err := policiesShare(ctx, tx, account)
+		if err != nil {
+			return err
+		}
 		for _, r := range running {
 			hours.span(r.Tag, max(r.FromAt, conf.SweptAt), far, now)
+			if shares && r.Tag == meeting.Personal.Tag() {
+				hours.span(meeting.Shared.Tag(), max(r.FromAt, conf.SweptAt), far, now)
+			}
 		}
 		if err := tx.MarkHours(ctx, hours.rows(account, store.Ms(tx.Now()))); err != nil {
 			return err
@@ -130,19 +136,13 @@ func count(ctx context.Context, tx *store.Tx, account string, lo, hi, changedBy 
 	for _, s := range stale {
 		uses[hourMark{s.Tag, s.HourAt}] = &hourUse{}
 	}
-	short, err := tx.ShortSegments(ctx, db.ShortSegmentsParams{AccountID: account, FromAt: lo, UptoAt: hi + day, ToAt: hi})
+	all, err := takings(ctx, tx, account, lo, hi)
 	if err != nil {
-		return fmt.Errorf("read segments: %w", err)
+		return err
 	}
-	for _, s := range short {
-		spread(uses, s.Tag, s.MeetingID, s.FromAt, s.ToAt, s.Sixths, lo, hi)
-	}
-	lasting, err := tx.LastingSegments(ctx, db.LastingSegmentsParams{AccountID: account, FromAt: lo, ToAt: hi})
-	if err != nil {
-		return fmt.Errorf("read lasting segments: %w", err)
-	}
-	for _, s := range lasting {
-		spread(uses, s.Tag, s.MeetingID, s.FromAt, counted(s.FromAt, s.ToAt), s.Sixths, lo, hi)
+	for i := range all {
+		s := &all[i]
+		spread(uses, s.tag, s.meeting, s.from, s.to, s.sixths, lo, hi)
 	}
 	rows := make([]db.UsageHour, 0, len(stale))
 	for _, s := range stale {

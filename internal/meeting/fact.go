@@ -59,9 +59,10 @@ const (
 	NobodyYet       = "nobody-joined-yet"
 
 	// A second meeting of one personal license.
-	SecondCharged = "second-meeting-charged" // user, meeting, name, from, to
-	SecondShared  = "second-meeting-shared"  // user, meeting, name
-	FirstOfSome   = "first-of-several"       // user, meeting, name, from, to
+	SecondCharged = "second-meeting-charged" // user, meeting, name, when
+	SecondShared  = "second-meeting-shared"  // user, meeting, name, when
+	FirstOfSome   = "first-meeting-charged"  // user, meeting, name, when
+	FirstHeld     = "first-meeting-holds"    // user, meeting, name, when
 
 	// What would help.
 	HelpDirectory      = "help-directory-owner" // space, name
@@ -209,11 +210,13 @@ func (f Fact) secondText() string {
 	}
 	switch f.Code {
 	case SecondCharged:
-		return fmt.Sprintf("At the same time %s ran %s, which is charged to the personal license of %s as well: one license, two meetings at once.", f.Args["when"], other, user)
+		return fmt.Sprintf("This is a second meeting: the personal license of %s is charged for %s as well, %s, which had it first.", user, other, f.Args["when"])
 	case FirstOfSome:
-		return fmt.Sprintf("%s was charged to the personal license of %s %s too; this meeting had it first.", other, user, f.Args["when"])
+		return fmt.Sprintf("The personal license of %s is charged for a second meeting as well, %s, %s.", user, other, f.Args["when"])
 	case SecondShared:
-		return fmt.Sprintf("The personal license of %s is held by the meeting %s at that time, so this one takes a shared license meanwhile.", user, other)
+		return fmt.Sprintf("This is a second meeting: the personal license of %s is held by %s, %s, so this one takes a shared license meanwhile.", user, other, f.Args["when"])
+	case FirstHeld:
+		return fmt.Sprintf("A second meeting of %s, %s, takes a shared license, %s, as this one holds the personal license.", user, other, f.Args["when"])
 	}
 	return ""
 }

@@ -133,6 +133,25 @@ WHERE account_id = $1 AND meeting_id IN `, "", account, ids, func(scan func(...a
 	return out, nil
 }
 
+// MeetingPolicy is by which policy a meeting was decided, and its name.
+type MeetingPolicy struct{ MeetingID, Name, Policy string }
+
+// MeetingPolicies reads those of some meetings, in no order.
+func (tx *Tx) MeetingPolicies(ctx context.Context, account string, ids []string) ([]MeetingPolicy, error) {
+	out := make([]MeetingPolicy, 0, len(ids))
+	err := tx.queryIn(ctx, "SELECT meeting_id, name, policy FROM meeting WHERE account_id = $1 AND meeting_id IN ", "", account, ids,
+		func(scan func(...any) error) error {
+			var m MeetingPolicy
+			err := scan(&m.MeetingID, &m.Name, &m.Policy)
+			out = append(out, m)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("read policies of %d meetings: %w", len(ids), err)
+	}
+	return out, nil
+}
+
 // InsertDirectoryUsers adds users to a version of the directory.
 func (tx *Tx) InsertDirectoryUsers(ctx context.Context, users []db.DirectoryUser) error {
 	return insertRows(ctx, tx, insertDirectoryUsers, users, func(v []any, u *db.DirectoryUser) []any {

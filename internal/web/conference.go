@@ -125,7 +125,7 @@ func (s *server) meetingOf(m conference.Meeting) api.Meeting {
 		ID: m.ID, Name: m.Name, Space: m.Space, Bridge: m.Bridge, Bridges: append([]string{}, m.Bridges...), CallType: m.CallType, StartedAt: m.StartedAt,
 		EndedAt: m.EndedAt, DurationSeconds: m.DurationSeconds, ParticipantsMax: m.ParticipantsMax, Policy: m.Policy, DirectoryVersion: m.DirectoryVersion,
 		Segments: each(m.Segments, s.segmentOf), Why: each(why, meetingReason), More: more, Incomplete: m.Incomplete, Estimated: m.Estimated,
-		Conflicts: m.Conflicts, Missing: some(m.Missing, missingOf),
+		Conflicts: m.Conflicts, Second: m.Second, Diagnosis: string(m.Diagnosis), Missing: some(m.Missing, missingOf),
 		Participants: each(m.Participants, func(p conference.Participant) api.Participant { return api.Participant(p) }),
 	}
 }

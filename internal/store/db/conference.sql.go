@@ -756,54 +756,6 @@ func (q *Queries) InsertPolicy(ctx context.Context, arg InsertPolicyParams) erro
 	return err
 }
 
-const lastingSegments = `-- name: LastingSegments :many
-SELECT from_at, to_at, tag, sixths, meeting_id FROM segment
-WHERE account_id = $1 AND lasting = TRUE AND to_at > $2 AND from_at < $3
-`
-
-type LastingSegmentsParams struct {
-	AccountID string
-	FromAt    int64
-	ToAt      int64
-}
-
-type LastingSegmentsRow struct {
-	FromAt    int64
-	ToAt      int64
-	Tag       string
-	Sixths    int64
-	MeetingID string
-}
-
-func (q *Queries) LastingSegments(ctx context.Context, arg LastingSegmentsParams) ([]LastingSegmentsRow, error) {
-	rows, err := q.db.QueryContext(ctx, lastingSegments, arg.AccountID, arg.FromAt, arg.ToAt)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []LastingSegmentsRow{}
-	for rows.Next() {
-		var i LastingSegmentsRow
-		if err := rows.Scan(
-			&i.FromAt,
-			&i.ToAt,
-			&i.Tag,
-			&i.Sixths,
-			&i.MeetingID,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const lockCluster = `-- name: LockCluster :one
 UPDATE cluster SET flushed_seq = flushed_seq WHERE account_id = $1 AND cluster_id = $2
 RETURNING flushed_seq, projected_seq
@@ -1222,6 +1174,63 @@ func (q *Queries) MeetingsToReplay(ctx context.Context, arg MeetingsToReplayPara
 	return items, nil
 }
 
+const personalSegments = `-- name: PersonalSegments :many
+SELECT from_at, to_at, meeting_id, user_jid FROM segment
+WHERE account_id = $1 AND lasting = $2 AND to_at > $3 AND to_at <= $4
+  AND from_at < $5 AND user_jid <> '' LIMIT $6
+`
+
+type PersonalSegmentsParams struct {
+	AccountID string
+	Lasting   bool
+	FromAt    int64
+	UptoAt    int64
+	ToAt      int64
+	Page      int32
+}
+
+type PersonalSegmentsRow struct {
+	FromAt    int64
+	ToAt      int64
+	MeetingID string
+	UserJid   string
+}
+
+func (q *Queries) PersonalSegments(ctx context.Context, arg PersonalSegmentsParams) ([]PersonalSegmentsRow, error) {
+	rows, err := q.db.QueryContext(ctx, personalSegments,
+		arg.AccountID,
+		arg.Lasting,
+		arg.FromAt,
+		arg.UptoAt,
+		arg.ToAt,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []PersonalSegmentsRow{}
+	for rows.Next() {
+		var i PersonalSegmentsRow
+		if err := rows.Scan(
+			&i.FromAt,
+			&i.ToAt,
+			&i.MeetingID,
+			&i.UserJid,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const policiesAt = `-- name: PoliciesAt :many
 SELECT cluster_id, policy FROM policy_version
 WHERE account_id = $1 AND from_version <= $2 AND (to_version = 0 OR to_version > $2)
@@ -1251,6 +1260,33 @@ func (q *Queries) PoliciesAt(ctx context.Context, arg PoliciesAtParams) ([]Polic
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const policiesEver = `-- name: PoliciesEver :many
+SELECT policy FROM policy_version WHERE account_id = $1 ORDER BY cluster_id, from_version
+`
+
+func (q *Queries) PoliciesEver(ctx context.Context, accountID string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, policiesEver, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var policy string
+		if err := rows.Scan(&policy); err != nil {
+			return nil, err
+		}
+		items = append(items, policy)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err
@@ -1811,60 +1847,6 @@ type SetSweptParams struct {
 func (q *Queries) SetSwept(ctx context.Context, arg SetSweptParams) error {
 	_, err := q.db.ExecContext(ctx, setSwept, arg.SweptAt, arg.AccountID)
 	return err
-}
-
-const shortSegments = `-- name: ShortSegments :many
-SELECT from_at, to_at, tag, sixths, meeting_id FROM segment
-WHERE account_id = $1 AND lasting = FALSE AND to_at > $2 AND to_at <= $3 AND from_at < $4
-`
-
-type ShortSegmentsParams struct {
-	AccountID string
-	FromAt    int64
-	UptoAt    int64
-	ToAt      int64
-}
-
-type ShortSegmentsRow struct {
-	FromAt    int64
-	ToAt      int64
-	Tag       string
-	Sixths    int64
-	MeetingID string
-}
-
-func (q *Queries) ShortSegments(ctx context.Context, arg ShortSegmentsParams) ([]ShortSegmentsRow, error) {
-	rows, err := q.db.QueryContext(ctx, shortSegments,
-		arg.AccountID,
-		arg.FromAt,
-		arg.UptoAt,
-		arg.ToAt,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []ShortSegmentsRow{}
-	for rows.Next() {
-		var i ShortSegmentsRow
-		if err := rows.Scan(
-			&i.FromAt,
-			&i.ToAt,
-			&i.Tag,
-			&i.Sixths,
-			&i.MeetingID,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const spacesAt = `-- name: SpacesAt :many

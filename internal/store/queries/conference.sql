@@ -172,14 +172,6 @@ ORDER BY started_at, meeting_id LIMIT sqlc.arg(page);
 SELECT tag, CAST(min(from_at) AS BIGINT) AS from_at FROM segment
 WHERE account_id = sqlc.arg(account_id) AND lasting = TRUE AND to_at = sqlc.arg(far) AND from_at >= sqlc.arg(from_at) GROUP BY tag ORDER BY tag;
 
--- name: ShortSegments :many
-SELECT from_at, to_at, tag, sixths, meeting_id FROM segment
-WHERE account_id = sqlc.arg(account_id) AND lasting = FALSE AND to_at > sqlc.arg(from_at) AND to_at <= sqlc.arg(upto_at) AND from_at < sqlc.arg(to_at);
-
--- name: LastingSegments :many
-SELECT from_at, to_at, tag, sixths, meeting_id FROM segment
-WHERE account_id = sqlc.arg(account_id) AND lasting = TRUE AND to_at > sqlc.arg(from_at) AND from_at < sqlc.arg(to_at);
-
 -- name: StaleHours :many
 SELECT tag, hour_at FROM usage_hour
 WHERE account_id = sqlc.arg(account_id) AND stale = TRUE AND hour_at >= sqlc.arg(from_at) AND hour_at < sqlc.arg(to_at)
@@ -264,3 +256,11 @@ WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AN
 
 -- name: InsertPolicy :exec
 INSERT INTO policy_version (account_id, cluster_id, from_version, to_version, policy, set_at, set_by) VALUES ($1, $2, $3, 0, $4, $5, $6);
+
+-- name: PoliciesEver :many
+SELECT policy FROM policy_version WHERE account_id = $1 ORDER BY cluster_id, from_version;
+
+-- name: PersonalSegments :many
+SELECT from_at, to_at, meeting_id, user_jid FROM segment
+WHERE account_id = sqlc.arg(account_id) AND lasting = sqlc.arg(lasting) AND to_at > sqlc.arg(from_at) AND to_at <= sqlc.arg(upto_at)
+  AND from_at < sqlc.arg(to_at) AND user_jid <> '' LIMIT sqlc.arg(page);
