@@ -205,7 +205,7 @@ func TestEveryConnectionHasItsSettings(t *testing.T) {
 			return nil
 		}
 	}
-	if err := s.Update(t.Context(), "ask", check("writer", map[string]string{"query_only": "0", "cache_size": "-65536"})); err != nil {
+	if err := s.Update(t.Context(), "ask", check("writer", map[string]string{"query_only": "0", "cache_size": "-32768"})); err != nil {
 		t.Error(err)
 	}
 	if err := s.View(t.Context(), check("reader", map[string]string{"query_only": "1", "cache_size": "-16384"})); err != nil {
