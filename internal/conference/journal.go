@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"github.com/tallystick/tallystick/internal/cdr"
@@ -14,6 +15,7 @@ import (
 const (
 	page         = 500    // rows read at once
 	routedAtOnce = 256    // posts taken to their meetings at once
+	breath       = 16     // … until others may have mu
 	maxWaiting   = 20_000 // records that wait for that
 	largePost    = 100    // records of a post that is not kept in memory for a few of them
 )
@@ -255,15 +257,23 @@ func (c *cluster) route(ctx context.Context) error {
 	return c.routeLocked(ctx)
 }
 
+// yield lets the lane have mu, which must never wait long for it.
+func (c *cluster) yield() {
+	c.mu.Unlock()
+	runtime.Gosched()
+	c.mu.Lock()
+}
+
+// routeLocked is route where applying is held: nothing else changes the router.
 func (c *cluster) routeLocked(ctx context.Context) error {
 	for {
 		c.mu.Lock()
 		posts := c.pending[:min(len(c.pending), routedAtOnce)]
-		refs := c.unknown(posts)
 		c.mu.Unlock()
 		if len(posts) == 0 {
 			return nil
 		}
+		refs := c.unknown(posts)
 		back, err := c.missing(ctx, refs, posts)
 		if err != nil {
 			return err
@@ -273,10 +283,14 @@ func (c *cluster) routeLocked(ctx context.Context) error {
 		for _, h := range back {
 			c.restore(h)
 		}
-		for _, p := range posts {
-			c.add(p, now)
+		for part := range slices.Chunk(posts, breath) {
+			for _, p := range part {
+				c.add(p, now)
+			}
+			c.pending = c.pending[len(part):]
+			c.yield()
 		}
-		if c.pending = c.pending[len(posts):]; len(c.pending) == 0 {
+		if len(c.pending) == 0 {
 			c.pending = nil
 		}
 		c.mu.Unlock()
