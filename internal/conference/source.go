@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/directory"
-	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/meeting"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/db"
@@ -97,6 +95,13 @@ func (e *Engine) putSource(ctx context.Context, who, account string, in sourcePu
 }
 
 func (e *Engine) put(ctx context.Context, who, account string, in sourcePut) (run Run, sum DirectorySummary, err error) {
+	in.source = sorted(in.source)
+	if known, err := e.knows(ctx, account, in); err != nil || known {
+		if err == nil {
+			run, err = e.unchanged(ctx, who, account, in)
+		}
+		return run, DirectorySummary{Unchanged: true}, outcome("put directory source", err)
+	}
 	err = e.store.Update(ctx, "put directory source", func(tx *store.Tx) error {
 		d, err := lockDirectory(ctx, tx, account)
 		if err == nil && in.wanted != nil {
@@ -116,6 +121,55 @@ func (e *Engine) put(ctx context.Context, who, account string, in sourcePut) (ru
 		e.log.WarnContext(ctx, "a source of the directory takes away much and waits for a person", "account", account, "source", run.Name, "run", run.ID)
 	}
 	return run, sum, nil
+}
+
+// knows says whether a source says what it said last, without taking the account's row: most readings change nothing, and merging
+// takes a while. What a file says is merged always, for its importer is told of the whole.
+func (e *Engine) knows(ctx context.Context, account string, in sourcePut) (known bool, err error) {
+	if in.source.Kind == directory.File {
+		return false, nil
+	}
+	state, err := pack(stateOf(in.source))
+	if err != nil {
+		return false, err
+	}
+	err = e.store.View(ctx, func(tx *store.Tx) error {
+		key := db.DirectorySourceParams{AccountID: account, Kind: string(in.source.Kind), SourceID: in.source.ID}
+		r, err := tx.DirectorySource(ctx, key)
+		if errors.Is(err, store.ErrNoRow) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read directory source: %w", err)
+		}
+		_, err = tx.DirectoryHeld(ctx, db.DirectoryHeldParams(key))
+		known = errors.Is(err, store.ErrNoRow) && bytes.Equal(r.State, state) && r.Name == in.source.Name && r.Tenant == in.source.Tenant && r.Personal == string(in.source.Personal)
+		if errors.Is(err, store.ErrNoRow) {
+			return nil
+		}
+		return err
+	})
+	return known, err
+}
+
+// unchanged is the run of a source that says what it said last.
+func (e *Engine) unchanged(ctx context.Context, who, account string, in sourcePut) (run Run, err error) {
+	if in.quiet {
+		run = in.run(e.now(), directory.Change{})
+		run.State, run.By = RunUnchanged, who
+		return run, nil
+	}
+	err = e.store.Update(ctx, "keep run", func(tx *store.Tx) error {
+		if in.wanted != nil {
+			if err := in.wanted(ctx, tx); err != nil {
+				return err
+			}
+		}
+		run = in.run(tx.Now(), directory.Change{})
+		run.ID, run.State, run.By = trust.NewID("run", tx.Now()), RunUnchanged, who
+		return keepRun(ctx, tx, account, run)
+	})
+	return run, err
 }
 
 // previewSource says what a state would change, and changes nothing.
@@ -242,6 +296,8 @@ type sourceState struct {
 	Devices []directory.Device `json:"devices,omitempty"`
 }
 
+func stateOf(s directory.Source) sourceState { return sourceState{s.Users, s.Spaces, s.Devices} }
+
 // pack writes a value as gzipped JSON.
 func pack(v any) ([]byte, error) {
 	var b bytes.Buffer
@@ -294,7 +350,6 @@ func firstOf[T any](all []T) []T { return all[:min(len(all), maxExamples)] }
 
 // put weighs a state and accepts or holds it.
 func (d *sourced) put(ctx context.Context, who string, in sourcePut) (Run, DirectorySummary, error) {
-	in.source = sorted(in.source)
 	change := directory.Weigh(d.sources, in.source, d.defaults, in.limits)
 	run := in.run(d.tx.Now(), change)
 	run.ID, run.By = trust.NewID("run", d.tx.Now()), who
@@ -303,7 +358,8 @@ func (d *sourced) put(ctx context.Context, who string, in sourcePut) (Run, Direc
 	}
 	if len(change.Reasons) > 0 && !in.agreed {
 		run.State = RunHeld
-		return run, DirectorySummary{}, d.hold(ctx, in, run)
+		run, err := d.hold(ctx, in, run)
+		return run, DirectorySummary{}, err
 	}
 	if in.agreed {
 		run.AcceptedAt, run.AcceptedBy = d.tx.Now(), who
@@ -341,7 +397,7 @@ func (d *sourced) accept(ctx context.Context, who string, in sourcePut, change d
 
 func (d *sourced) putRow(ctx context.Context, who string, in sourcePut) error {
 	s := in.source
-	state, err := pack(sourceState{s.Users, s.Spaces, s.Devices})
+	state, err := pack(stateOf(s))
 	if err != nil {
 		return err
 	}
@@ -357,119 +413,6 @@ func (d *sourced) putRow(ctx context.Context, who string, in sourcePut) error {
 		return fmt.Errorf("keep directory source: %w", err)
 	}
 	return nil
-}
-
-// heldPut is a state that waits, with what the run said of it.
-type heldPut struct {
-	Source  directory.Source  `json:"source"`
-	Clashes []directory.Clash `json:"clashes"`
-}
-
-// hold keeps a state beside until a person agrees. The same state again is one more run and no new event.
-func (d *sourced) hold(ctx context.Context, in sourcePut, run Run) error {
-	held, err := pack(heldPut{in.source, firstOf(in.clashes)})
-	if err != nil {
-		return err
-	}
-	digest := sha256.Sum256(held)
-	before, err := d.tx.DirectoryHeld(ctx, db.DirectoryHeldParams{AccountID: d.conf.AccountID, Kind: string(run.Kind), SourceID: run.Source})
-	known := err == nil && trust.SameDigest(before.Digest, digest[:])
-	if err != nil && !errors.Is(err, store.ErrNoRow) {
-		return fmt.Errorf("read held directory source: %w", err)
-	}
-	if err := d.release(ctx, run.Kind, run.Source); err != nil {
-		return err
-	}
-	err = d.tx.PutDirectoryHeld(ctx, db.PutDirectoryHeldParams{AccountID: d.conf.AccountID, Kind: string(run.Kind), SourceID: run.Source, RunID: run.ID, Digest: digest[:], Put: held})
-	if err != nil {
-		return fmt.Errorf("hold directory source: %w", err)
-	}
-	if err := d.keep(ctx, run); err != nil || known {
-		return err
-	}
-	_, err = d.chain.Record(ctx, run.By, "directory.held", run.ID, map[string]any{"kind": run.Kind, "source": run.Source, "name": run.Name, "reasons": run.Reasons})
-	return err
-}
-
-// release lets go of a state that was held.
-func (d *sourced) release(ctx context.Context, kind directory.Kind, source string) error {
-	held, err := d.tx.DirectoryHeld(ctx, db.DirectoryHeldParams{AccountID: d.conf.AccountID, Kind: string(kind), SourceID: source})
-	if errors.Is(err, store.ErrNoRow) {
-		return nil
-	}
-	if err == nil {
-		err = d.tx.EndDirectoryRun(ctx, db.EndDirectoryRunParams{State: RunSuperseded, AccountID: d.conf.AccountID, RunID: held.RunID})
-	}
-	if err == nil {
-		err = d.tx.DropDirectoryHeld(ctx, db.DropDirectoryHeldParams{AccountID: d.conf.AccountID, Kind: string(kind), SourceID: source})
-	}
-	if err != nil {
-		return fmt.Errorf("release held directory source: %w", err)
-	}
-	return nil
-}
-
-// AcceptSource brings a state into force that was held: the very one that was shown, not what the source says by now. source is the
-// id or the name of the source. Errors: a license.Error when there is no such source, or none of its states is held.
-func (e *Engine) AcceptSource(ctx context.Context, who, account, source string) (run Run, err error) {
-	err = e.store.Update(ctx, "accept directory source", func(tx *store.Tx) error {
-		d, err := lockDirectory(ctx, tx, account)
-		if err != nil {
-			return err
-		}
-		run, err = d.acceptHeld(ctx, who, source)
-		return err
-	})
-	if err != nil {
-		return Run{}, outcome("accept directory source", err)
-	}
-	e.use(account)
-	return run, nil
-}
-
-func (d *sourced) acceptHeld(ctx context.Context, who, source string) (Run, error) {
-	row, err := d.find(source)
-	if err != nil {
-		return Run{}, err
-	}
-	held, err := d.tx.DirectoryHeld(ctx, db.DirectoryHeldParams{AccountID: d.conf.AccountID, Kind: row.Kind, SourceID: row.SourceID})
-	if errors.Is(err, store.ErrNoRow) {
-		return Run{}, license.Refuse(license.KindConflict, "nothing-held", "`tally conference ldap history` shows what became of each reading", "nothing of %q waits for anybody", row.Name)
-	}
-	var put heldPut
-	if err == nil {
-		err = unpack(held.Put, &put)
-	}
-	if err != nil {
-		return Run{}, fmt.Errorf("read held directory source: %w", err)
-	}
-	in := sourcePut{source: put.Source, clashes: put.Clashes}
-	change := directory.Weigh(d.sources, in.source, d.defaults, directory.Limits{})
-	sum, err := d.accept(ctx, who, in, change)
-	if err != nil {
-		return Run{}, err
-	}
-	end := db.EndDirectoryRunParams{State: RunAccepted, AcceptedAt: store.Ms(d.tx.Now()), AcceptedBy: who, Version: sum.Version, AccountID: d.conf.AccountID, RunID: held.RunID}
-	if sum.Unchanged {
-		end.Version = 0
-	}
-	if err := d.tx.EndDirectoryRun(ctx, end); err != nil {
-		return Run{}, fmt.Errorf("end directory run: %w", err)
-	}
-	if _, err := d.chain.Record(ctx, who, "directory.accepted", held.RunID, map[string]any{"kind": row.Kind, "source": row.SourceID, "name": row.Name, "lost": change.Lost, "removed": change.Removed}); err != nil {
-		return Run{}, err
-	}
-	return readRun(ctx, d.tx, d.conf.AccountID, held.RunID)
-}
-
-// find returns a source by its id or its name; the file is called "file".
-func (d *sourced) find(source string) (db.DirectorySource, error) {
-	for _, r := range d.rows {
-		if r.SourceID == source || directory.Fold(r.Name) == directory.Fold(source) || r.Kind == string(directory.File) && source == "file" {
-			return r, nil
-		}
-	}
-	return db.DirectorySource{}, license.NotFound("directory source", source)
 }
 
 // dropSource takes a source away with all it knew.

@@ -2,6 +2,7 @@ package conference
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
 // people are n users of a domain, each of whom the source says the same of.
@@ -187,4 +189,48 @@ func TestDirectoryOfAnEarlierRelease(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 	})
+}
+
+// TestAFirstReadingCanBeHeld: a call bridge that is read for the first time may contradict a default that gave licenses.
+func TestAFirstReadingCanBeHeld(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.put(group(people(30, ""), directory.Inherit))
+		_, err := h.engine.SetDefault(t.Context(), "admin", h.account, "", "yes", false)
+		must(t, err)
+		bridge := sourcePut{source: directory.Source{Kind: directory.Bridge, ID: "brg_1", Name: "Main", Users: people(30, directory.No)}, quiet: true}
+		first := h.put(bridge)
+		if first.State != RunHeld || h.inForce().Personal != 30 {
+			t.Fatalf("got %+v", first)
+		}
+		if again := h.put(bridge); again.State != RunHeld || again.ID != first.ID {
+			t.Errorf("the same again, quietly: got %+v, want the run that waits", again)
+		}
+		accepted, err := h.engine.AcceptSource(t.Context(), "admin", h.account, "main")
+		must(t, err)
+		if accepted.ID != first.ID || accepted.State != RunAccepted || h.inForce().Personal != 0 {
+			t.Errorf("got %+v", accepted)
+		}
+		if r := h.put(bridge); r.State != RunUnchanged || r.ID != "" {
+			t.Errorf("got %+v", r)
+		}
+		runs, _, err := h.engine.Runs(t.Context(), h.account, "Main", "", 100)
+		must(t, err)
+		if len(runs) != 1 {
+			t.Errorf("got the history %+v", runs)
+		}
+	})
+}
+
+// BenchmarkPutSource is a reading of 5,000 users of whom one is new each time.
+func BenchmarkPutSource(b *testing.B) {
+	clock := storetest.NewClock(start)
+	h := newHouse(b, storetest.OpenURL(b, filepath.Join(b.TempDir(), "tally.db"), clock.Now), clock)
+	users := people(5000, "")
+	h.put(group(users, directory.Yes))
+	for b.Loop() {
+		users[0].Name += "x"
+		users[0].Name = users[0].Name[max(0, len(users[0].Name)-100):]
+		users[1].Name = fmt.Sprint(b.Elapsed())
+		h.put(group(users, directory.Yes))
+	}
 }

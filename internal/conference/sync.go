@@ -68,7 +68,6 @@ func (e *Engine) syncLDAP(ctx context.Context, who, account string, s LDAPSource
 		if preview {
 			return Run{}, err
 		}
-		e.plan(ctx, account, s, min(s.Every, syncRetry))
 		return Run{}, e.failed(ctx, account, Run{ID: trust.NewID("run", e.now()), Kind: directory.LDAP, Source: s.ID, Name: s.Name, By: who, StartedAt: started}, err)
 	}
 	found := mapping.Import(answer.Entries)
@@ -157,9 +156,7 @@ func (e *Engine) syncOne(ctx context.Context, account string, s LDAPSource) {
 	}
 	if err != nil {
 		e.complain(ctx, "an LDAP source is not read; nothing was changed", fmt.Errorf("source %q: %w", s.Name, err))
-		if server := license.AsError(err); server != nil && server.Code == "password-lost" {
-			e.plan(ctx, account, s, min(s.Every, syncRetry))
-		}
+		e.plan(ctx, account, s, min(s.Every, syncRetry))
 	}
 }
 

@@ -168,6 +168,37 @@ func (q *Queries) DirectoryRuns(ctx context.Context, arg DirectoryRunsParams) ([
 	return items, nil
 }
 
+const directorySource = `-- name: DirectorySource :one
+SELECT account_id, kind, source_id, name, tenant, personal, users, spaces, clashes, accepted_at, accepted_by, state FROM directory_source
+WHERE account_id = $1 AND kind = $2 AND source_id = $3
+`
+
+type DirectorySourceParams struct {
+	AccountID string
+	Kind      string
+	SourceID  string
+}
+
+func (q *Queries) DirectorySource(ctx context.Context, arg DirectorySourceParams) (DirectorySource, error) {
+	row := q.db.QueryRowContext(ctx, directorySource, arg.AccountID, arg.Kind, arg.SourceID)
+	var i DirectorySource
+	err := row.Scan(
+		&i.AccountID,
+		&i.Kind,
+		&i.SourceID,
+		&i.Name,
+		&i.Tenant,
+		&i.Personal,
+		&i.Users,
+		&i.Spaces,
+		&i.Clashes,
+		&i.AcceptedAt,
+		&i.AcceptedBy,
+		&i.State,
+	)
+	return i, err
+}
+
 const directorySources = `-- name: DirectorySources :many
 SELECT account_id, kind, source_id, name, tenant, personal, users, spaces, clashes, accepted_at, accepted_by, state FROM directory_source
 WHERE account_id = $1 ORDER BY kind, source_id

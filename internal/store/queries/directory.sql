@@ -106,3 +106,7 @@ WHERE account_id = sqlc.arg(account_id) AND version >= sqlc.arg(low) AND version
 
 -- name: HeldSources :many
 SELECT kind, source_id, run_id FROM directory_held WHERE account_id = $1;
+
+-- name: DirectorySource :one
+SELECT account_id, kind, source_id, name, tenant, personal, users, spaces, clashes, accepted_at, accepted_by, state FROM directory_source
+WHERE account_id = $1 AND kind = $2 AND source_id = $3;
