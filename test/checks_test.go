@@ -1,6 +1,7 @@
 package test
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/test/double"
 	"github.com/tallystick/tallystick/test/play"
 )
 
@@ -117,4 +120,46 @@ func underWay(n int, at time.Time) string {
 		body += record("callLegUpdate", fmt.Sprintf(`<callLeg id="%08x-4444-4000-8000-00000000000%d"><state>connected</state>%s<displayName>someone</displayName></callLeg>`, n, leg, call))
 	}
 	return fmt.Sprintf(`<records session="00000000-5555-4000-8000-000000000001">%s</records>`, body)
+}
+
+// TestCallBridgeIsRead: a call bridge's own API over HTTPS, from the command line to the comparison of its count with ours.
+func TestCallBridgeIsRead(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, database string) {
+		d := newDesk(t, database)
+		d.json(tally(), "account", "create", "acme.example")
+		d.run(0, tally(), "conference", "enable")
+		receiver := fmt.Sprint(d.json(tally(), "conference", "bridge", "add", "main")["url"])
+		b := double.StartTLS(t)
+		at := time.Now().UTC().Truncate(5 * time.Minute).Add(-5 * time.Minute)
+		b.Set("/system/MPLicenseUsage", `<MPLicenseUsage total="1"><entry time="`+at.Format(time.RFC3339)+`"><smpFull>1.00</smpFull></entry></MPLicenseUsage>`)
+		password := d.file("password", double.Password+"\n")
+		pin := fmt.Sprintf("%x", sha256.Sum256(b.Certificate().Raw))
+		api := []string{"conference", "bridge", "api", "main", "--api", b.URL, "--user", double.User, "--password-file", password}
+		d.run(0, tally(), api...)
+		if _, errs := d.run(1, tally(), "conference", "bridge", "api", "poll", "main"); !strings.Contains(errs, "--fingerprint") {
+			t.Errorf("an unknown certificate: %s", errs)
+		}
+		d.run(0, tally(), append(api, "--fingerprint", pin)...)
+		if out, _ := d.run(0, tally(), "conference", "bridge", "api", "test", "main"); !strings.Contains(out, "3.8.1") || !strings.Contains(out, "does not post to our receiver") {
+			t.Errorf("test: %s", out)
+		}
+		b.Set("/system/cdrReceivers", `<cdrReceivers total="1"><cdrReceiver id="1"><uri>`+receiver+`</uri></cdrReceiver></cdrReceivers>`)
+		d.post(receiver, underWay(1, at.Add(-10*time.Minute)), 200)
+		out, _ := d.run(0, tally(), "conference", "bridge", "api", "poll", "main")
+		for _, want := range []string{"3.8.1", "5 users, 4 spaces", "complete", "Posts to us", "yes"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("poll: got %s, want %q in it", out, want)
+			}
+		}
+		out, _ = d.run(0, tally(), "conference", "bridge", "api", "show", "main", "--json")
+		if !strings.Contains(out, `"receives": "yes"`) || strings.Contains(out, "battery") {
+			t.Errorf("show: %s", out)
+		}
+		if out, _ := d.run(0, tally(), "conference", "reconcile", "--bridge", "main"); !strings.Contains(out, "1 intervals of 1 call bridge") || !strings.Contains(out, "6/6 exactly, 6/6 as snapshots see it") {
+			t.Errorf("reconcile: %s", out)
+		}
+		d.run(0, tally(), "conference", "bridge", "api", "remove", "main")
+		d.fails(4, "conference", "bridge", "api", "poll", "main")
+	})
 }

@@ -98,6 +98,13 @@ type program struct {
 		Bridge struct {
 			Add  bridgeAddCmd  `cmd:"" help:"Make a receiver for a call bridge or a cluster of them."`
 			List bridgeListCmd `cmd:"" help:"List receivers and what came."`
+			API  struct {
+				Set    bridgeAPISetCmd    `cmd:"" default:"withargs" help:"Say where the API of a call bridge is; the default."`
+				Show   bridgeAPIShowCmd   `cmd:"" help:"Show what the APIs of a bridge's call bridges said last."`
+				Test   bridgeAPITestCmd   `cmd:"" help:"Sign in at an API, and keep nothing."`
+				Poll   bridgeAPIPollCmd   `cmd:"" help:"Ask the APIs of a bridge's call bridges now."`
+				Remove bridgeAPIRemoveCmd `cmd:"" help:"Forget the APIs of a bridge's call bridges."`
+			} `cmd:"" name:"api" help:"The API of call bridges, which is read only."`
 		} `cmd:"" help:"Call bridges."`
 		Directory struct {
 			Import  directoryImportCmd  `cmd:"" help:"Replace the directory of users and spaces."`
@@ -134,7 +141,8 @@ type program struct {
 			Show activationShowCmd `cmd:"" help:"Activation keys and features of bridges."`
 			Set  activationSetCmd  `cmd:"" help:"Say whether a call bridge has its activation key."`
 		} `cmd:"" help:"Activation keys."`
-		Replay replayCmd `cmd:"" help:"Decide stored meetings again from kept records, and show what differs."`
+		Reconcile reconcileCmd `cmd:"" help:"Compare the call bridges' own count with ours, and find the policy that explains it best."`
+		Replay    replayCmd    `cmd:"" help:"Decide stored meetings again from kept records, and show what differs."`
 	} `cmd:"" help:"The conference engine."`
 }
 

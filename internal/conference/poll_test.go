@@ -363,3 +363,10 @@ func TestPollWhenDue(t *testing.T) {
 		}
 	})
 }
+
+// dropSnapshots forgets what the call bridges of a cluster counted.
+func dropSnapshots(h *house, cluster string) error {
+	return h.store.Update(h.t.Context(), "drop", func(tx *store.Tx) error {
+		return tx.DropBridgeSnapshots(h.t.Context(), db.DropBridgeSnapshotsParams{AccountID: h.account, ClusterID: cluster, BeforeAt: far})
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/callbridge"
 	"github.com/tallystick/tallystick/internal/conference"
 	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/meeting"
 )
 
 // The call bridge's API, read-only, with our numbers: checks that were made for call bridges run unmodified. A caller signs in as
@@ -47,6 +49,7 @@ func (s *server) faceRoutes() []route {
 		row("/system/licensing", faceLicensing),
 		row("/system/multipartyLicensing", faceMultiparty),
 		row("/system/multipartyLicensing/activePersonalLicenses", faceActiveLicenses),
+		row("/system/MPLicenseUsage", faceUsage),
 		row("/system/MPLicenseUsage/knownHosts", faceKnownHosts),
 		row("/coSpaces", faceSpaces),
 		row("/coSpaces/{id}", faceSpaces),
@@ -329,6 +332,58 @@ func faceKnownHosts(_ context.Context, f *face) (any, error) {
 	return d, err
 }
 
+// usageDays is how far back snapshots go where no startTime is given.
+const usageDays = 7
+
+// faceUsage lists our count every five minutes, the newest first. Both bounds are included.
+func faceUsage(ctx context.Context, f *face) (any, error) {
+	var d callbridge.Usage
+	if host := f.query.Get("hostId"); host != "" && !strings.EqualFold(host, conference.HostID(f.account)) {
+		return d, nil
+	}
+	to, err := f.instant("endTime", f.Now())
+	if err != nil {
+		return nil, err
+	}
+	from, err := f.instant("startTime", to.AddDate(0, 0, -usageDays))
+	if err != nil {
+		return nil, err
+	}
+	all, err := f.Conference.Snapshots(ctx, f.account, conference.SnapshotFilter{From: from, To: to.Add(time.Second)})
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(all)
+	list, part, err := pageOf(f, all)
+	d.List = list
+	for _, s := range part {
+		d.Entries = append(d.Entries, callbridge.Snapshot{Time: callbridge.Instant{Time: s.At}, Counts: callbridge.Counts{
+			Personal: hundredths(s.Personal), Assigned: callbridge.Hundredths(100 * s.Assigned), AudioOnly: hundredths(s.Audio),
+			PointToPoint: hundredths(s.PointToPoint), Full: hundredths(s.Full), Recording: hundredths(s.Recordings), Streaming: hundredths(s.Streams),
+		}})
+	}
+	return d, err
+}
+
+// hundredths rounds a share half up, as call bridges do.
+func hundredths(s meeting.Share) callbridge.Hundredths {
+	whole, rest := s/meeting.WholeShare, s%meeting.WholeShare
+	return callbridge.Hundredths(100*whole + (200*rest+meeting.WholeShare)/(2*meeting.WholeShare))
+}
+
+// instant reads a bound in RFC 3339.
+func (f *face) instant(name string, otherwise time.Time) (time.Time, error) {
+	text := f.query.Get(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, license.Refuse(license.KindInvalid, "parameter-error", "write 2026-01-31T00:00:00Z", "%s is no time", name)
+	}
+	return at, nil
+}
+
 // featureTags are the features of the licensing document with the tags that stand for them, in the document's order.
 var featureTags = []struct {
 	feature string
@@ -417,7 +472,11 @@ func faceAlarms(ctx context.Context, f *face) (any, error) {
 		}
 		all = append(all, alarm)
 	}
+	more, err := f.Conference.FaceAlarms(ctx, f.account)
+	if err != nil {
+		return nil, err
+	}
 	var d callbridge.Alarms
-	d.List, d.Alarms, err = pageOf(f, all)
+	d.List, d.Alarms, err = pageOf(f, append(all, more...))
 	return d, err
 }

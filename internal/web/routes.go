@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/tallystick/tallystick/internal/access"
@@ -39,7 +40,7 @@ const (
 
 // routes is the table. An address that is not in it does not exist.
 func (s *server) routes() []route {
-	return append(append(s.faceRoutes(), s.directoryRoutes()...), []route{
+	return slices.Concat(s.faceRoutes(), s.bridgeAPIRoutes(), s.directoryRoutes(), []route{
 		{"GET", "/livez", public, "", plain(live)},
 		{"GET", "/readyz", public, "", plain(s.ready)},
 		{"GET", "/root.pem", public, "", plain(s.root)},
@@ -112,7 +113,7 @@ func (s *server) routes() []route {
 		{"GET", account + "/conference/snapshots", keyed, access.See, rest("list-conference-snapshots", "List the use every five minutes", s.listSnapshots)},
 		{"PUT", account + "/conference/directory", keyed, access.Manage, rest("import-directory", "Replace the directory", s.importDirectory, s.directoryBody)},
 		{"GET", account + "/conference/directory", keyed, access.See, rest("get-directory", "Say which directory is in force", s.showDirectory)},
-	}...)
+	})
 }
 
 // plain serves a route by a handler that huma does not know.

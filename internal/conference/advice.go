@@ -1,0 +1,71 @@
+package conference
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/callbridge"
+)
+
+// Advice is what a person should do about what was found, in sentences; none where all is well.
+func (s APIState) Advice() []string {
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if s.Receives == ReceivesNo {
+		say("The call bridge does not post to our receiver: type the address that `tally conference bridge add` showed into its list of receivers of call-detail records. The list is its own; every call bridge of a cluster needs the address.")
+	}
+	for _, a := range s.Alarms {
+		if a.Type == callbridge.AlarmCDR {
+			say("The call bridge does not reach a receiver of call-detail records since %s: check names, ports and certificates on the way from it to here, and its other receivers.", a.Since.UTC().Format(time.DateTime))
+		}
+	}
+	switch t := s.Tail; t.State {
+	case TailLost:
+		say("%d records that the call bridge numbered did not come: meetings of the time are marked incomplete until they do.", t.Lost)
+	case TailRestart:
+		say("The call bridge runs since %s and has numbered %d records, of which none came: if that stays so, it does not reach the receiver.", s.StartedAt.UTC().Format(time.DateTime), t.Next)
+	case TailUnknown:
+		say("Several call bridges post to the receiver: say with --callbridge which GUID this one has, so that lost records can be seen.")
+	}
+	if d := s.Directory; d != nil && d.State == RunHeld {
+		say("What it said of spaces and users takes away much and waits: look at `tally conference ldap history`, then agree with `tally conference ldap accept NAME`, where NAME is that of the bridge.")
+	}
+	if s.Calls > s.Running {
+		say("%d of its %d active calls are not among the meetings that run here; shortly after their begin that is usual.", s.Calls-s.Running, s.Calls)
+	}
+	return out
+}
+
+// FaceAlarms are the alarms that the engine knows: call bridges whose API does not answer, that do not post to us, whose records were
+// lost, and their own alarms.
+func (e *Engine) FaceAlarms(ctx context.Context, account string) ([]callbridge.Alarm, error) {
+	all, err := e.BridgeAPIs(ctx, account, "")
+	if err != nil {
+		return nil, err
+	}
+	now := e.now()
+	var out []callbridge.Alarm
+	for _, a := range all {
+		raise := func(kind, reason string, since time.Time) {
+			alarm := callbridge.Alarm{ID: callbridge.Text(AlarmID(account, kind, a.ID)), Type: callbridge.Text(kind), FailureReason: callbridge.Text(reason)}
+			if !since.IsZero() {
+				alarm.ActiveSeconds = callbridge.Number(max(0, now.Sub(since)/time.Second))
+			}
+			out = append(out, alarm)
+		}
+		if f := a.Found.Failure; f != nil {
+			raise("callBridgeUnreadable", f.Code, a.Found.AnsweredAt)
+		}
+		if a.Found.Receives == ReceivesNo {
+			raise("cdrReceiverMissing", a.URL, a.Found.AnsweredAt)
+		}
+		if a.Found.Tail.State == TailLost {
+			raise("cdrRecordsLost", a.URL, a.Found.Tail.LastAt)
+		}
+		for _, own := range a.Found.Alarms {
+			raise(own.Type, own.Reason, own.Since)
+		}
+	}
+	return out, nil
+}
