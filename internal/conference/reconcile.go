@@ -30,7 +30,7 @@ type Reconciliation struct {
 	Compared    int // intervals
 	Partial     int // intervals left out, as not every host has a snapshot of them
 	Differing   int
-	Differences []Difference // the largest first, at most as many as were asked for
+	Differences []CountDifference // the largest first, at most as many as were asked for
 	// The peaks of shared licenses: ours exactly, and as the compared moments show it; theirs.
 	PeakExact, PeakSampled int64 // sixths
 	PeakAt                 time.Time
@@ -43,8 +43,8 @@ type Reconciliation struct {
 	Skipped                  string      // why policies were not compared, empty where they were
 }
 
-// Difference is one interval in which the counts differ.
-type Difference struct {
+// CountDifference is one interval in which the counts differ.
+type CountDifference struct {
 	At           time.Time
 	Ours, Theirs meeting.Tally
 	Meetings     []CountedMeeting // that we counted then
@@ -210,7 +210,7 @@ func (w *reconciling) differ(compared []meeting.Comparison, most int) {
 	w.out.Differing = len(differing)
 	slices.SortStableFunc(differing, func(a, b meeting.Comparison) int { return int(b.Ours.Distance(b.Theirs) - a.Ours.Distance(a.Theirs)) })
 	for _, c := range differing[:min(len(differing), bounded(most))] {
-		d := Difference{At: c.At, Ours: c.Ours, Theirs: c.Theirs}
+		d := CountDifference{At: c.At, Ours: c.Ours, Theirs: c.Theirs}
 		for _, id := range c.Meetings[:min(len(c.Meetings), shownMeetings)] {
 			d.Meetings = append(d.Meetings, w.counted(id, c.At))
 		}

@@ -151,7 +151,7 @@ func reconciliationOf(r conference.Reconciliation) api.Reconciliation {
 		Bridge: r.Bridge, BridgeName: r.BridgeName, From: r.From, To: r.To, Hosts: r.Hosts, Compared: r.Compared, Partial: r.Partial, Differing: r.Differing,
 		PeakExactSixths: r.PeakExact, PeakSampledSixths: r.PeakSampled, PeakAt: optional(r.PeakAt), PeakTheirs: r.PeakTheirs, PeakTheirsAt: optional(r.PeakTheirsAt),
 		Assigned: r.Assigned, AssignedTheirs: r.AssignedTheirs, Proposed: r.Proposed, Skipped: r.Skipped,
-		Differences: each(r.Differences, func(d conference.Difference) api.CountDifference {
+		Differences: each(r.Differences, func(d conference.CountDifference) api.CountDifference {
 			return api.CountDifference{At: d.At, Ours: api.Tally(d.Ours), Theirs: api.Tally(d.Theirs), More: d.More,
 				Meetings: each(d.Meetings, func(m conference.CountedMeeting) api.CountedMeeting { return api.CountedMeeting(m) })}
 		}),
