@@ -178,9 +178,14 @@ func (c *Client) BridgeAPIs(ctx context.Context, account, bridge string) iter.Se
 	return pages[BridgeAPI](ctx, c, at("accounts", account, "conference", "bridges", bridge, "apis"), nil)
 }
 
-// RemoveBridgeAPIs forgets the APIs of a bridge's call bridges, or the one with an address or id.
-func (c *Client) RemoveBridgeAPIs(ctx context.Context, account, bridge, api string) (RemovedBridgeAPIs, error) {
-	return send[RemovedBridgeAPIs](ctx, c, http.MethodDelete, at("accounts", account, "conference", "bridges", bridge, "apis"), query("api", api), "", nil)
+// RemoveBridgeAPIs forgets the APIs of a bridge's call bridges, or the one with an address or id; with forget the spaces and users
+// that only they know as well.
+func (c *Client) RemoveBridgeAPIs(ctx context.Context, account, bridge, api string, forget bool) (RemovedBridgeAPIs, error) {
+	q := query("api", api)
+	if forget {
+		q.Set("forget", "true")
+	}
+	return send[RemovedBridgeAPIs](ctx, c, http.MethodDelete, at("accounts", account, "conference", "bridges", bridge, "apis"), q, "", nil)
 }
 
 // TestBridgeAPI signs in and reads the status, and keeps nothing.

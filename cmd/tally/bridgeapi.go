@@ -115,6 +115,7 @@ func (c bridgeAPIPollCmd) Run(ctx context.Context, s *shell) error {
 type bridgeAPIRemoveCmd struct {
 	Bridge string `arg:"" help:"Bridge, by name or id."`
 	API    string `name:"api" env:"-" help:"Only this one, by address or id." placeholder:"URL"`
+	Forget bool   `env:"-" help:"With the last one, take away the spaces and users that only these call bridges know."`
 }
 
 // Run forgets APIs.
@@ -123,11 +124,15 @@ func (c bridgeAPIRemoveCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	done, err := r.RemoveBridgeAPIs(ctx, account, c.Bridge, c.API)
+	done, err := r.RemoveBridgeAPIs(ctx, account, c.Bridge, c.API, c.Forget)
 	if err != nil {
 		return err
 	}
-	return s.say(done, "forgot %s; what was learned stays", counted(int64(done.Removed), "API", "APIs"))
+	rest := "what was learned stays"
+	if c.Forget {
+		rest = "spaces and users that nobody else knows are gone with the last one"
+	}
+	return s.say(done, "forgot %s; %s", counted(int64(done.Removed), "API", "APIs"), rest)
 }
 
 type bridgeAPITestCmd struct {

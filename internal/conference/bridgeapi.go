@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/callbridge"
+	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/db"
@@ -258,13 +259,13 @@ func apiRows(ctx context.Context, tx *store.Tx, account, bridge string) ([]db.Br
 	return out, nil
 }
 
-// RemoveBridgeAPI forgets the APIs of a cluster's call bridges, or the one with an address. What was learned stays; the directory
-// keeps what the call bridge said until another source or an import says otherwise.
-func (e *Engine) RemoveBridgeAPI(ctx context.Context, who, account, bridge, address string) (int, error) {
+// RemoveBridgeAPI forgets the APIs of a cluster's call bridges, or the one with an address or id. What was learned stays in the
+// directory, unless forget says that the spaces and users that only these call bridges know are to go from the next meeting on.
+func (e *Engine) RemoveBridgeAPI(ctx context.Context, who, account, bridge, address string, forget bool) (int, error) {
 	removed := 0
 	err := e.store.Update(ctx, "remove bridge API", func(tx *store.Tx) error {
 		removed = 0
-		chain, err := tx.Lock(ctx, account)
+		d, err := lockDirectory(ctx, tx, account)
 		if err != nil {
 			return err
 		}
@@ -280,15 +281,19 @@ func (e *Engine) RemoveBridgeAPI(ctx context.Context, who, account, bridge, addr
 				return err
 			}
 			removed++
-			if _, err := chain.Record(ctx, who, "bridge.api-removed", r.ClusterID, map[string]string{"api": r.ApiID, "url": r.Url}); err != nil {
+			if _, err := d.chain.Record(ctx, who, "bridge.api-removed", r.ClusterID, map[string]any{"api": r.ApiID, "url": r.Url, "forget": forget}); err != nil {
 				return err
 			}
 		}
 		if removed == 0 {
 			return license.NotFound("bridge API", cmp.Or(address, bridge))
 		}
-		return nil
+		if forget && removed == len(rows) {
+			_, err = d.dropSource(ctx, who, directory.Bridge, rows[0].ClusterID)
+		}
+		return err
 	})
+	e.use(account)
 	return removed, outcome("remove bridge API", err)
 }
 

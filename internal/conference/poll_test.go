@@ -312,8 +312,11 @@ func TestSettingsOfABridgeAPI(t *testing.T) {
 		}
 		_, err := h.open().PollBridgeAPIs(t.Context(), "admin", h.account, "Main")
 		must(t, err)
-		if n, err := h.engine.RemoveBridgeAPI(t.Context(), "admin", h.account, "Main", ""); err != nil || n != 1 {
+		if n, err := h.engine.RemoveBridgeAPI(t.Context(), "admin", h.account, "Main", "", true); err != nil || n != 1 {
 			t.Errorf("remove: %d, %v", n, err)
+		}
+		if d, err := h.engine.Directory(t.Context(), h.account); err != nil || d.Users != 0 || d.Spaces != 0 {
+			t.Errorf("after it was forgotten the directory holds %+v, %v", d, err)
 		}
 		if _, err := h.engine.PollBridgeAPIs(t.Context(), "admin", h.account, "Main"); license.AsError(err) == nil {
 			t.Errorf("poll what is removed: %v", err)

@@ -67,13 +67,14 @@ func (s *server) listBridgeAPIs(ctx context.Context, in *struct {
 
 func (s *server) removeBridgeAPIs(ctx context.Context, in *struct {
 	BridgePath
-	API string `query:"api" doc:"Only this one, by address or id."`
+	API    string `query:"api" doc:"Only this one, by address or id."`
+	Forget bool   `query:"forget" doc:"With the last one, take away the spaces and users that only these call bridges know."`
 }) (*reply[api.RemovedBridgeAPIs], error) {
 	id, err := s.Authority.Scope(ctx, in.Who, access.Manage, in.Account)
 	if err != nil {
 		return nil, err
 	}
-	n, err := s.Conference.RemoveBridgeAPI(ctx, in.Who.ID, id, in.Bridge, in.API)
+	n, err := s.Conference.RemoveBridgeAPI(ctx, in.Who.ID, id, in.Bridge, in.API, in.Forget)
 	return answerWith(api.RemovedBridgeAPIs{Removed: n}, err)
 }
 

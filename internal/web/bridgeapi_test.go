@@ -57,7 +57,7 @@ func TestBridgeAPI(t *testing.T) {
 	if !kinds["cdrReceiverMissing"] || !kinds["recorderLowDiskSpace"] {
 		t.Errorf("alarms: %+v", alarms)
 	}
-	if n, err := w.RemoveBridgeAPIs(ctx, "acme.example", "main", ""); err != nil || n.Removed != 1 {
+	if n, err := w.RemoveBridgeAPIs(ctx, "acme.example", "main", "", true); err != nil || n.Removed != 1 {
 		t.Errorf("remove: %+v, %v", n, err)
 	}
 	if _, err := w.PollBridgeAPIs(ctx, "acme.example", "main"); err == nil {
