@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -42,6 +43,9 @@ func (e *Engine) period(from, to time.Time) (time.Time, time.Time, error) {
 // terms of their lots.
 func grants(ctx context.Context, tx *store.Tx, account string) (map[string][]meeting.Grant, error) {
 	va, err := tx.ConferencePlace(ctx, account)
+	if errors.Is(err, store.ErrNoRow) { // not enabled
+		return map[string][]meeting.Grant{}, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find the virtual account of the engine: %w", err)
 	}

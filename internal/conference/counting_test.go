@@ -221,6 +221,31 @@ func TestRule26PersonalByAssignment(t *testing.T) {
 	})
 }
 
+// TestCountsWithoutAnEngine: an account whose engine is not enabled has counts of nothing, and nothing can be set.
+func TestCountsWithoutAnEngine(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		const nobody = "acc_00000000000000000000000001"
+		ctx := t.Context()
+		c, err := h.engine.Compliance(ctx, nobody)
+		must(t, err)
+		days, err := h.engine.Days(ctx, nobody, time.Time{}, time.Time{})
+		must(t, err)
+		peaks, err := h.engine.Peaks(ctx, nobody, time.Time{}, time.Time{})
+		must(t, err)
+		d, err := h.engine.Demand(ctx, nobody, time.Time{}, time.Time{})
+		must(t, err)
+		if c.Level != 0 || len(days) != 0 || peaks[0].Sixths != 0 || len(d.Advice.Shortages) != 0 {
+			t.Errorf("got %+v, %+v, %+v, %+v", c, days, peaks, d)
+		}
+		if a, err := h.engine.Activations(ctx, nobody); err != nil || len(a) != 0 {
+			t.Errorf("got %+v, %v", a, err)
+		}
+		if err := h.engine.SetThresholds(ctx, "admin", nobody, meeting.DefaultThresholds()); license.AsError(err) == nil && err == nil {
+			t.Error("thresholds are set where there is no engine")
+		}
+	})
+}
+
 // TestRule27SharedDays: a day whose peak is above what was owned is over, also when records come late.
 func TestRule27SharedDays(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {

@@ -183,7 +183,7 @@ func TestUsageIsDrawnAgainstWhatIsOwned(t *testing.T) {
 		{Hour: now.Add(-time.Hour), Tag: "cms-smp-plus", Sixths: 6, Licenses: 1, PeakAt: now, Meetings: 1},
 	}
 	shared := kindUse{license: "shared", tag: "cms-smp-plus", title: "Shared licenses", owned: 2, peak: hours[1]}
-	shared.chart = peaks(shared, hours[1:], now.Add(-day), now)
+	shared.chart = peaks(shared, hours[1:], time.Hour, now.Add(-day), now)
 	if n := len(shared.chart.boxes); n != 3 {
 		t.Errorf("%d bars, want 3: one for each hour, and one above what is owned", n)
 	}
@@ -195,9 +195,35 @@ func TestUsageIsDrawnAgainstWhatIsOwned(t *testing.T) {
 		t.Errorf("the table is %v", table)
 	}
 	page := drawn(t, "Usage", func(v *visit) templ.Component {
-		return usageBody(v, periods()[0], []kindUse{shared, {license: "personal", chart: drawing{}}}, table)
+		return usageBody(v, periods()[0], []kindUse{shared, {license: "personal", chart: drawing{}}}, table, usageCounts(now))
 	})
 	wantText(t, page, "1 above what is owned", "2 1/6 → 3", "2 owned", `aria-hidden="true"><title>`, `class="num lack"`, `aria-current="page">24 hours`)
+}
+
+// usageCounts are canned values of the highest moment and the last 90 days.
+func usageCounts(now time.Time) counts {
+	levels := conference.LevelUsage{From: now.Add(-day), To: now, Sixths: 13, Levels: []meeting.LevelTime{{Sixths: 0, For: 20 * time.Hour}, {Sixths: 6, For: 3 * time.Hour}, {Sixths: 13, For: time.Hour}}}
+	why := []conference.Fact{{Code: meeting.GatewayCall, Text: canary}}
+	return counts{
+		peak: conference.PeakUsage{Tag: "cms-smp-plus", Sixths: 13, Licenses: 3, At: now, Entitled: 2, More: 30,
+			Meetings: []conference.PeakMeeting{{Meeting: "mtg_1", Name: canary, Host: canary, Sixths: 6, From: now, Why: why}, {Meeting: "mtg_2", Sixths: 7, From: now}}},
+		curve: curve(levels, 2), above: time.Hour, names: map[string]string{"cms-smp-plus": "Shared licenses"},
+		standing: conference.Compliance{Thresholds: meeting.DefaultThresholds(), Level: 3,
+			Licenses: []conference.LicenseStanding{{Tag: "cms-smp-plus", Level: 1, Over: make([]meeting.Day, 15), Why: why}},
+			Bridges:  []conference.BridgeStanding{{Name: canary, Level: 3, Why: why}}},
+	}
+}
+
+func TestCountsAreShown(t *testing.T) {
+	t.Parallel()
+	now := storetest.Start()
+	c := usageCounts(now)
+	if n := len(c.curve.boxes); n != 3 || !c.curve.boxes[1].further {
+		t.Errorf("%d boxes, want one for each level and one above what is owned: %v", n, c.curve.boxes)
+	}
+	page := drawn(t, "Usage", func(v *visit) templ.Component { return usageBody(v, periods()[3], make([]kindUse, 2), make([]hourRow, 1), c) })
+	wantText(t, page, "1 h 0 min above what is owned", "32 meetings on shared licenses", "2 1/6 or more for 1 h 0 min", "/meetings/mtg_1", "mtg_2", "level 1", "no activation key",
+		"15, 45 and 90 days", "And 12 more")
 }
 
 func TestEventsShowTheirData(t *testing.T) {

@@ -16,7 +16,15 @@ type period struct {
 }
 
 func periods() []period {
-	return []period{{"", "24 hours", 24}, {"week", "7 days", 7 * 24}, {"month", "30 days", 30 * 24}}
+	return []period{{"", "24 hours", 24}, {"week", "7 days", 7 * 24}, {"month", "30 days", 30 * 24}, {"year", "365 days", 365 * 24}}
+}
+
+// table names the table of a period.
+func (p period) table() string {
+	if p.hours > 31*24 {
+		return "Days with use"
+	}
+	return "Hours with use"
 }
 
 // kindUse is the use of one license over the period against what is owned now.
@@ -48,7 +56,7 @@ func (c *console) usage(v *visit) (sheet, error) {
 	}
 	to := v.now.Truncate(time.Hour).Add(time.Hour)
 	from := to.Add(-time.Duration(shown.hours) * time.Hour)
-	hours, err := c.Conference.Usage(v.Context(), v.account.ID, from, to)
+	unit, hours, err := c.bars(v, shown, from, to)
 	if err != nil {
 		return sheet{}, err
 	}
@@ -73,9 +81,33 @@ func (c *console) usage(v *visit) (sheet, error) {
 				k.peak = h
 			}
 		}
-		k.chart = peaks(*k, used, from, to)
+		k.chart = peaks(*k, used, unit, from, to)
 	}
-	return sheet{title: "Usage", tab: "usage", body: usageBody(v, shown, kinds, tabulate(hours))}, nil
+	more, err := c.counts(v, kinds[0], from, to)
+	if err != nil {
+		return sheet{}, err
+	}
+	more.names = map[string]string{}
+	for _, k := range kinds {
+		more.names[k.tag] = k.title
+	}
+	return sheet{title: "Usage", tab: "usage", body: usageBody(v, shown, kinds, tabulate(hours), more)}, nil
+}
+
+// bars are the peaks of the period by hour, those of a long one by day.
+func (c *console) bars(v *visit, shown period, from, to time.Time) (time.Duration, []conference.HourUsage, error) {
+	if shown.hours <= 31*24 {
+		hours, err := c.Conference.Usage(v.Context(), v.account.ID, from, to)
+		return time.Hour, hours, err
+	}
+	days, err := c.Conference.Days(v.Context(), v.account.ID, from, to)
+	var out []conference.HourUsage
+	for _, d := range days {
+		if d.Sixths > 0 {
+			out = append(out, conference.HourUsage{Hour: d.Day, Tag: d.Tag, Sixths: d.Sixths, Licenses: d.Licenses, PeakAt: d.PeakAt, Meetings: d.Meetings})
+		}
+	}
+	return day, out, err
 }
 
 // tabulate joins the use of both licenses by hour, the newest first.
@@ -96,23 +128,27 @@ func tabulate(hours []conference.HourUsage) []hourRow {
 	return out
 }
 
-// peaks draws a bar for each hour with use, and a line at what is owned; what rises above the line has another color.
-func peaks(k kindUse, hours []conference.HourUsage, from, to time.Time) drawing {
+// peaks draws a bar for each hour or day with use, and a line at what is owned; what rises above the line has another color.
+func peaks(k kindUse, hours []conference.HourUsage, unit time.Duration, from, to time.Time) drawing {
 	const left, top, height = 40, 14, 170
 	over := span{from: from, to: to, left: left, right: canvas - margin}
 	full := ceiling(max(k.owned, k.peak.Licenses, 1))
 	y := func(licenses float64) float64 { return top + height*(1-licenses/float64(full)) }
-	d := drawing{height: decimal(top + height + 24), says: k.title + ": peak use per hour against the " + number(k.owned) + " that are owned"}
+	d := drawing{height: decimal(top + height + 24), says: k.title + ": peak use per " + map[bool]string{true: "day", false: "hour"}[unit == day] + " against the " + number(k.owned) + " that are owned"}
 	for _, n := range marks(full) {
 		d.line(left, y(float64(n)), canvas-margin, y(float64(n)), "grid")
 		d.label(left-8, y(float64(n))+4, "", "end", number(n))
 	}
 	d.times(over, top+height)
-	slot := (over.right - over.left) / float64(to.Sub(from)/time.Hour)
+	slot := (over.right - over.left) / float64(to.Sub(from)/unit)
 	gap := min(3, slot/5)
 	for _, h := range hours {
 		x, used := over.x(h.Hour)+gap/2, float64(h.Sixths)/float64(meeting.Full)
-		says := minute(h.Hour) + ": " + meeting.Sixths(h.Sixths).String() + " at " + clock(h.PeakAt)
+		begin := minute(h.Hour)
+		if unit == day {
+			begin = h.Hour.UTC().Format(time.DateOnly)
+		}
+		says := begin + ": " + meeting.Sixths(h.Sixths).String() + " at " + clock(h.PeakAt)
 		inside := min(used, float64(k.owned))
 		d.box(x, y(inside), slot-gap, top+height-y(inside), k.license, says)
 		if used > inside {
