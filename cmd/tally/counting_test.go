@@ -37,7 +37,7 @@ func TestCountingVerbs(t *testing.T) {
 		{[]string{"conference", "usage", "--by", "curve", "--from", from}, 0, []string{"AT LEAST", "100.00 %"}},
 		{[]string{"conference", "usage", "--peak"}, 0, []string{"peak 2 at", "mtg_", "no permanent space", "Personal Multiparty Plus (cms-pmp-plus): no use"}},
 		{[]string{"conference", "usage", "--by", "week"}, exitUsage, []string{"hour"}},
-		{[]string{"conference", "demand"}, 0, []string{"2 shared licenses more.", "WORST"}},
+		{[]string{"conference", "demand"}, 0, []string{"1 shared license more.", "WORST"}},
 		{[]string{"conference", "compliance"}, 0, []string{"15, 45 and 90 days", "cms-pmp-plus"}},
 		{[]string{"conference", "compliance", "--thresholds", "1,2,3"}, 0, []string{"1, 2 and 3 days"}},
 		{[]string{"conference", "compliance", "--thresholds", "3,2,1"}, exitUsage, []string{"ascend"}},

@@ -40,7 +40,7 @@ func (e *Engine) period(from, to time.Time) (time.Time, time.Time, error) {
 }
 
 // grants are what the engine's virtual account owns of the counted licenses, by tag, at every time: the ledger's legs with the
-// terms of their lots.
+// terms of their lots. An order counts from the begin of its term, whenever it was imported.
 func grants(ctx context.Context, tx *store.Tx, account string) (map[string][]meeting.Grant, error) {
 	va, err := tx.ConferencePlace(ctx, account)
 	if errors.Is(err, store.ErrNoRow) { // not enabled
@@ -55,7 +55,11 @@ func grants(ctx context.Context, tx *store.Tx, account string) (map[string][]mee
 	}
 	out := map[string][]meeting.Grant{}
 	for _, r := range rows {
-		out[r.Tag] = append(out[r.Tag], meeting.Grant{Quantity: r.Quantity, From: store.At(max(r.MovedAt, r.StartsAt)), To: store.At(r.EndsAt)})
+		from := max(r.MovedAt, r.StartsAt)
+		if r.Kind == "order" { // it may have been imported after its term began
+			from = r.StartsAt
+		}
+		out[r.Tag] = append(out[r.Tag], meeting.Grant{Quantity: r.Quantity, From: store.At(from), To: store.At(r.EndsAt)})
 	}
 	return out, nil
 }

@@ -41,7 +41,7 @@ func (h *house) own(tag string, quantity int64, from time.Time, days int) {
 			LotType: "TERM", Quantity: quantity, StartsAt: store.Ms(from), EndsAt: ends}); err != nil {
 			return err
 		}
-		if err := tx.InsertMovement(ctx, db.InsertMovementParams{AccountID: h.account, MovementID: "mov_" + id, MovedAt: store.Ms(from), EventSeq: seq}); err != nil {
+		if err := tx.InsertMovement(ctx, db.InsertMovementParams{AccountID: h.account, MovementID: "mov_" + id, MovedAt: store.Ms(tx.Now()), Kind: "order", EventSeq: seq}); err != nil {
 			return err
 		}
 		return tx.InsertPosting(ctx, db.InsertPostingParams{AccountID: h.account, MovementID: "mov_" + id, Place: "va:va_1", LotID: "lot_" + id, Tag: tag, Quantity: quantity})

@@ -221,7 +221,9 @@ func TestCountsAreShown(t *testing.T) {
 	if n := len(c.curve.boxes); n != 3 || !c.curve.boxes[1].further {
 		t.Errorf("%d boxes, want one for each level and one above what is owned: %v", n, c.curve.boxes)
 	}
-	page := drawn(t, "Usage", func(v *visit) templ.Component { return usageBody(v, periods()[3], make([]kindUse, 2), make([]hourRow, 1), c) })
+	page := drawn(t, "Usage", func(v *visit) templ.Component {
+		return usageBody(v, periods()[3], make([]kindUse, 2), make([]hourRow, 1), c)
+	})
 	wantText(t, page, "1 h 0 min above what is owned", "32 meetings on shared licenses", "2 1/6 or more for 1 h 0 min", "/meetings/mtg_1", "mtg_2", "level 1", "no activation key",
 		"15, 45 and 90 days", "And 12 more")
 }

@@ -30,9 +30,9 @@ func (f Fact) countText() string {
 	a := func(name string) string { return f.Args[name] }
 	switch f.Code {
 	case DaysNone:
-		return fmt.Sprintf("No day of the last %s was over what is owned.", a("window"))
+		return fmt.Sprintf("No day of the last %s was over what was owned.", a("window"))
 	case DaysOver:
-		return fmt.Sprintf("%s of the last %s days were over what is owned, which is level %s. No meeting is refused for it.", a("days"), a("window"), a("level"))
+		return fmt.Sprintf("Days over what was owned: %s of the last %s, which is level %s. No meeting is refused for it.", a("days"), a("window"), a("level"))
 	case WorstDay:
 		return fmt.Sprintf("The worst day was %s: %s in use, %s owned, %s missing.", a("day"), a("used"), a("entitled"), a("missing"))
 	case NextLevel:

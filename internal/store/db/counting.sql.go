@@ -443,7 +443,7 @@ func (q *Queries) PersonalHolders(ctx context.Context, accountID string) ([]stri
 }
 
 const postingsOfPlace = `-- name: PostingsOfPlace :many
-SELECT p.tag, p.quantity, m.moved_at, l.starts_at, l.ends_at FROM posting p
+SELECT p.tag, p.quantity, m.kind, m.moved_at, l.starts_at, l.ends_at FROM posting p
 JOIN movement m ON m.account_id = p.account_id AND m.movement_id = p.movement_id
 JOIN lot l ON l.account_id = p.account_id AND l.lot_id = p.lot_id
 WHERE p.account_id = $1 AND p.place = $2 ORDER BY m.moved_at, p.movement_id, p.leg
@@ -457,6 +457,7 @@ type PostingsOfPlaceParams struct {
 type PostingsOfPlaceRow struct {
 	Tag      string
 	Quantity int64
+	Kind     string
 	MovedAt  int64
 	StartsAt int64
 	EndsAt   int64
@@ -474,6 +475,7 @@ func (q *Queries) PostingsOfPlace(ctx context.Context, arg PostingsOfPlaceParams
 		if err := rows.Scan(
 			&i.Tag,
 			&i.Quantity,
+			&i.Kind,
 			&i.MovedAt,
 			&i.StartsAt,
 			&i.EndsAt,

@@ -66,7 +66,7 @@ SELECT jid FROM directory_user WHERE account_id = $1 AND to_version = 0 AND pers
 SELECT imported_at, personal FROM directory_version WHERE account_id = $1 ORDER BY version;
 
 -- name: PostingsOfPlace :many
-SELECT p.tag, p.quantity, m.moved_at, l.starts_at, l.ends_at FROM posting p
+SELECT p.tag, p.quantity, m.kind, m.moved_at, l.starts_at, l.ends_at FROM posting p
 JOIN movement m ON m.account_id = p.account_id AND m.movement_id = p.movement_id
 JOIN lot l ON l.account_id = p.account_id AND l.lot_id = p.lot_id
 WHERE p.account_id = sqlc.arg(account_id) AND p.place = sqlc.arg(place) ORDER BY m.moved_at, p.movement_id, p.leg;
