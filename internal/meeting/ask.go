@@ -35,7 +35,6 @@ var (
 const (
 	askedParticipants = 3
 	askedFor          = time.Hour
-	bookedSpace       = "new"
 )
 
 // Call makes the call that is asked about, as it begins at some time, and the
@@ -99,7 +98,7 @@ func (q *Question) space(c *Call, d *Directory) (*Directory, error) {
 	switch {
 	case ok:
 	case q.Space == "":
-		space = Space{ID: bookedSpace, Name: "made for the booking"}
+		space = Space{ID: "new", Name: bookedPrefix + "Scheduled_Meeting"}
 	default:
 		space = Space{ID: q.Space}
 	}

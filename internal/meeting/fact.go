@@ -235,7 +235,7 @@ func (f Fact) helpText() string {
 	case HelpSameDirectory:
 		return "What would help: fill call control and this directory from the same Active Directory. The identifier is the user's objectGUID; other directories have none that call control passes."
 	case HelpScheduler:
-		return "What would help if this meeting was booked: a scheduler that passes the owner (TMS 15.6 or later), booked by somebody who is in the directory with a personal license."
+		return "What would help if this meeting was booked: a scheduler that passes the owner (TMS 15.6 or later), and a booking by somebody who is in the directory with a personal license."
 	case HelpPassed:
 		return fmt.Sprintf("What would help: a user of the directory with the sign-in name “%s” who holds a personal license.", UserID(passed)) + later
 	case HelpPassedOnce:

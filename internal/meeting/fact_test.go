@@ -67,7 +67,7 @@ func TestFactsReadAsAnswers(t *testing.T) {
 			"No scheduler passed an owner of the meeting either.",
 			"Nobody's personal license applies, so the meeting takes one shared license while anybody takes part.",
 			"What would help: a directory in which the space “Harbor plan” (abc) has an owner who holds a personal license. It counts for meetings that begin afterwards.",
-			"What would help if this meeting was booked: a scheduler that passes the owner (TMS 15.6 or later), booked by somebody who is in the directory with a personal license."}},
+			"What would help if this meeting was booked: a scheduler that passes the owner (TMS 15.6 or later), and a booking by somebody who is in the directory with a personal license."}},
 		{call(TypeSpace, "space-of-ines", 0, 3), []string{
 			"The space “harbor” (space-of-ines) is owned by ines@quay.example, who holds a personal license, so the meeting is charged to that license.",
 			"It makes no difference whether ines@quay.example takes part: the owner's license counts, present or not."}},

@@ -102,7 +102,7 @@ func rank(jid, owner string) int {
 
 func stranger(m *Member, party string) string {
 	switch {
-	case m.Name == "" || strings.EqualFold(m.Name, party):
+	case m.Name == "" || Party(m.Name) == party:
 		return cmp.Or(party, "a participant without a name")
 	case party == "":
 		return m.Name

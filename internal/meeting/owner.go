@@ -162,6 +162,9 @@ var (
 	helpScheduler   = []Fact{{Code: HelpScheduler}}
 )
 
+// bookedPrefix begins the names of spaces that TMS makes for a booking.
+const bookedPrefix = "TMS_"
+
 // nobodyPassed says what it means that no owner was passed.
 func nobodyPassed(c *Call, owner *found) found {
 	switch {
@@ -172,6 +175,6 @@ func nobodyPassed(c *Call, owner *found) found {
 	case c.Space == "" || owner.user != "":
 		return found{}
 	default:
-		return found{facts: schedulerNobody, help: helpScheduler}
+		return found{facts: schedulerNobody, help: helpScheduler, surer: strings.HasPrefix(c.Name, bookedPrefix)}
 	}
 }
