@@ -375,6 +375,10 @@ func (c *crash) checkRecords(t *testing.T, tx *store.Tx) error {
 		if err := scan(&body); err != nil {
 			return err
 		}
+		body, err := store.Unpack(body)
+		if err != nil {
+			return err
+		}
 		post, err := cdr.Parse(body)
 		for _, r := range post.Records {
 			seen[fmt.Sprintf("%s/%d", post.Session, r.Correlator)]++

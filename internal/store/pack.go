@@ -41,8 +41,8 @@ func Pack(body []byte) []byte {
 	return append(append(make([]byte, 0, len(small)+1), packed1), small...)
 }
 
-// unpack is the inverse of Pack.
-func unpack(stored []byte) ([]byte, error) {
+// Unpack is the inverse of Pack.
+func Unpack(stored []byte) ([]byte, error) {
 	if len(stored) == 0 || stored[0] != packed1 {
 		return stored, nil
 	}
@@ -60,7 +60,7 @@ func (tx *Tx) PostsAfter(ctx context.Context, arg db.PostsAfterParams) ([]db.Pos
 	rows, err := tx.Queries.PostsAfter(ctx, arg)
 	for i := range rows {
 		if err == nil {
-			if rows[i].Body, err = unpack(rows[i].Body); err != nil {
+			if rows[i].Body, err = Unpack(rows[i].Body); err != nil {
 				err = fmt.Errorf("unpack post %d: %w", rows[i].Seq, err)
 			}
 		}
@@ -72,7 +72,7 @@ func (tx *Tx) PostsAfter(ctx context.Context, arg db.PostsAfterParams) ([]db.Pos
 func (tx *Tx) Post(ctx context.Context, arg db.PostParams) (db.PostRow, error) {
 	row, err := tx.Queries.Post(ctx, arg)
 	if err == nil {
-		if row.Body, err = unpack(row.Body); err != nil {
+		if row.Body, err = Unpack(row.Body); err != nil {
 			err = fmt.Errorf("unpack post %d: %w", arg.Seq, err)
 		}
 	}

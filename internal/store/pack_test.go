@@ -19,7 +19,7 @@ func TestPackedBodiesComeBack(t *testing.T) {
 				return []byte(strings.Repeat(rapid.SampledFrom(strings.SplitAfter(string(dictionary1), ">")).Draw(t, "element"), rapid.IntRange(0, 200).Draw(t, "times")))
 			}),
 		).Draw(t, "body")
-		got, err := unpack(Pack(body))
+		got, err := Unpack(Pack(body))
 		if err != nil || !bytes.Equal(got, body) {
 			t.Fatalf("got %q, %v, want %q", got, err, body)
 		}
@@ -31,7 +31,7 @@ func TestPackingIsForGood(t *testing.T) {
 	t.Parallel()
 	const stored = "\x01W\x9a.\x05\x905552fc55-8d82-4963-8f99-d5a0be6e2f92\"\x01b\x18ecords>"
 	const want = `<?xml version="1.0"?><records session="5552fc55-8d82-4963-8f99-d5a0be6e2f92"></records>`
-	if got, err := unpack([]byte(stored)); err != nil || string(got) != want {
+	if got, err := Unpack([]byte(stored)); err != nil || string(got) != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
@@ -40,7 +40,7 @@ func TestUnpackRefuses(t *testing.T) {
 	t.Parallel()
 	long := Pack(bytes.Repeat([]byte{'x'}, cdr.MaxBody+1))
 	for name, stored := range map[string][]byte{"nothing": {packed1}, "cut short": {packed1, 100, 8}, "too long": long} {
-		if got, err := unpack(stored); err == nil {
+		if got, err := Unpack(stored); err == nil {
 			t.Errorf("%s: got %d bytes, want an error", name, len(got))
 		}
 	}
