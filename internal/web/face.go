@@ -88,7 +88,7 @@ func writeXML(w http.ResponseWriter, status int, text []byte) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(text) //nolint:gosec // made by an encoder, of a type that is no page; the caller may be gone
+	_, _ = w.Write(text) // the caller may be gone
 }
 
 // failDocument answers a refusal in the call bridge's form: the reason is the name of an element. Whoever came with an API key
@@ -170,9 +170,9 @@ func (s *server) meant(ctx context.Context, who access.Person, name string) (str
 func (s *server) missingDocument(w http.ResponseWriter, r *http.Request) {
 	_, err := s.signedIn(r)
 	if err == nil {
-		err = license.Refuse(license.KindNotFound, "unrecognised-object", "docs/callbridge.md lists what there is", "there is nothing at this address")
+		err = license.Refuse(license.KindNotFound, "unrecognized-object", "docs/callbridge.md lists what there is", "there is nothing at this address")
 	}
-	if methods := s.allowed(w, r); len(methods) > 0 && license.AsError(err).Kind == license.KindNotFound {
+	if e := license.AsError(err); e != nil && e.Kind == license.KindNotFound && len(s.allowed(w, r)) > 0 {
 		err = newProblem(http.StatusMethodNotAllowed, "unsupported-operation", "read with GET", "%s is not possible here", r.Method)
 	}
 	s.failDocument(w, r, err)

@@ -151,7 +151,7 @@ func TestFaceRefusals(t *testing.T) {
 		{"GET", "/users/nobody", sign, 404, "userDoesNotExist"},
 		{"GET", "/calls/none", sign, 404, "callDoesNotExist"},
 		{"GET", "/coSpaces?offset=-1", sign, 400, "parameterError"},
-		{"GET", "/tenants", sign, 404, "unrecognisedObject"},
+		{"GET", "/tenants", sign, 404, "unrecognizedObject"},
 		{"POST", "/coSpaces", sign, 405, "unsupportedOperation"},
 		{"DELETE", "/users/x", sign, 405, "unsupportedOperation"},
 		{"GET", "/accounts", sign, 401, ""},

@@ -196,7 +196,7 @@ func (b *Bridge) answer(w http.ResponseWriter, r *http.Request, path string) {
 		return
 	}
 	if text == "" {
-		fail(w, http.StatusNotFound, "unrecognisedObject")
+		fail(w, http.StatusNotFound, "unrecognizedObject")
 		return
 	}
 	document := read(text)
