@@ -97,8 +97,19 @@ type program struct {
 		Enable enableCmd `cmd:"" help:"Put the conference engine to work in a virtual account."`
 		Bridge struct {
 			Add  bridgeAddCmd  `cmd:"" help:"Make a receiver for a call bridge or a cluster of them."`
-			List bridgeListCmd `cmd:"" help:"List receivers and what came."`
-			API  struct {
+			List bridgeListCmd `cmd:"" help:"List bridges and what came."`
+
+			Show      bridgeShowCmd      `cmd:"" help:"Show what came of a bridge: call bridges, runs, losses, receivers."`
+			Conflicts bridgeConflictsCmd `cmd:"" help:"List records that contradict stored ones, with both contents."`
+			Refused   bridgeRefusedCmd   `cmd:"" help:"List posts that were not taken, or print one."`
+			Rotate    bridgeRotateCmd    `cmd:"" help:"Make a new receiver address; those before end after an overlap."`
+			Receiver  struct {
+				Add    receiverAddCmd    `cmd:"" help:"Make another receiver address."`
+				List   receiverListCmd   `cmd:"" help:"List receiver addresses and when they were used."`
+				Retire receiverRetireCmd `cmd:"" help:"Stop a receiver address."`
+			} `cmd:"" help:"Secret receiver addresses."`
+
+			API struct {
 				Set    bridgeAPISetCmd    `cmd:"" default:"withargs" help:"Say where the API of a call bridge is; the default."`
 				Show   bridgeAPIShowCmd   `cmd:"" help:"Show what the APIs of a bridge's call bridges said last."`
 				Test   bridgeAPITestCmd   `cmd:"" help:"Sign in at an API, and keep nothing."`
@@ -143,6 +154,10 @@ type program struct {
 		} `cmd:"" help:"Activation keys."`
 		Reconcile reconcileCmd `cmd:"" help:"Compare the call bridges' own count with ours, and find the policy that explains it best."`
 		Replay    replayCmd    `cmd:"" help:"Decide stored meetings again from kept records, and show what differs."`
+		Retention struct {
+			Show retentionShowCmd `cmd:"" help:"Show for how long posts are kept."`
+			Set  retentionSetCmd  `cmd:"" help:"Set for how long posts are kept."`
+		} `cmd:"" help:"For how long the posts of call-detail records are kept."`
 	} `cmd:"" help:"The conference engine."`
 }
 

@@ -89,6 +89,9 @@ func (e *Engine) AddBridge(ctx context.Context, who, account, name string, callB
 		if err != nil {
 			return fmt.Errorf("insert bridge: %w", err)
 		}
+		if _, err := tx.AddReceiver(ctx, db.AddReceiverParams{AccountID: account, ReceiverID: receiver, ClusterID: b.ID, Digest: digest[:], CreatedAt: store.Ms(tx.Now())}); err != nil {
+			return fmt.Errorf("insert receiver: %w", err)
+		}
 		_, err = chain.Record(ctx, who, "bridge.added", b.ID, map[string]any{"name": name, "callBridges": allowed})
 		return err
 	})

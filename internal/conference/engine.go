@@ -54,6 +54,7 @@ type Engine struct {
 	begun     time.Time
 
 	leaders sync.WaitGroup // goroutines that commit posts
+	doors   doors
 
 	mu       sync.Mutex          // guards what follows
 	clusters map[string]*cluster // by id, for good: there are few
@@ -76,6 +77,7 @@ func New(o Options) *Engine {
 	return &Engine{
 		store: o.Store, transport: o.Transport, now: o.Now, log: o.Log, version: o.Version, keys: o.Keys,
 		holder: trust.NewID("eng", o.Now()), begun: o.Now(),
+		doors:    doors{known: map[string]door{}},
 		clusters: map[string]*cluster{}, keepers: map[string]*keeper{}, sharing: map[string]bool{}, changed: map[string]bool{},
 		wake: make(chan struct{}, 1), used: make(chan struct{}, 1),
 	}

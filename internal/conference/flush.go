@@ -34,6 +34,9 @@ func (c *cluster) flush(ctx context.Context) error {
 	defer c.flushing.Unlock()
 	defer c.queue.stir()
 	defer c.evict()
+	if err := c.writeUses(ctx); err != nil {
+		return err
+	}
 	for range 5 {
 		err := c.flushOnce(ctx)
 		if !errors.Is(err, errBehind) {

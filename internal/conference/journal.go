@@ -3,6 +3,7 @@ package conference
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -88,8 +89,8 @@ func (c *cluster) readPosts(ctx context.Context, tx *store.Tx, after, through in
 			}
 			posts = append(posts, p)
 		}
-		if len(rows) == 0 {
-			return nil, fmt.Errorf("read journal of %s: post %d is missing", c.id, after+1)
+		if len(rows) == 0 || rows[0].Seq != after+1 {
+			return nil, errFar // these posts were removed, as meetings show them since long
 		}
 		after = rows[len(rows)-1].Seq
 	}
@@ -432,10 +433,10 @@ func (c *cluster) catchUp(ctx context.Context) error {
 		posts, err = c.readPosts(ctx, tx, seq, row.LastSeq)
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errFar) {
 		return err
 	}
-	if far {
+	if far || err != nil {
 		return c.reload(ctx)
 	}
 	return c.apply(ctx, posts)

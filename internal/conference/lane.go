@@ -264,7 +264,9 @@ func (c *cluster) judge(batch []*post, w *write) {
 					if found, looked := w.looked[id]; !looked {
 						w.unsure = append(w.unsure, id)
 					} else if known = found != nil; known {
-						digest = found.Digest
+						if digest = found.Digest; found.Kind == "" {
+							digest = r.Digest
+						}
 					}
 				}
 			}
@@ -339,7 +341,7 @@ func (c *cluster) lookUp(ctx context.Context, tx *store.Tx, w *write) error {
 	if len(w.unsure) == 0 {
 		return nil
 	}
-	l := lookup{read: map[int64]bool{}, found: map[identity]*cdr.Record{}}
+	l := lookup{read: map[int64]bool{}, gone: map[int64]bool{}, found: map[identity]*cdr.Record{}}
 	for _, id := range w.unsure {
 		if _, done := l.found[id]; done {
 			continue
@@ -357,6 +359,7 @@ func (c *cluster) lookUp(ctx context.Context, tx *store.Tx, w *write) error {
 // lookup is what was read of the journal to find records.
 type lookup struct {
 	read  map[int64]bool // posts
+	gone  map[int64]bool // of those, the ones that are no longer kept
 	found map[identity]*cdr.Record
 }
 

@@ -305,7 +305,7 @@ func (t *turn) receivers(ctx context.Context) error {
 			continue
 		}
 		name, _, _ = strings.Cut(name, "?")
-		if c, err := t.e.receiver(ctx, strings.Trim(name, "/ ")); err == nil && c.account == t.r.AccountID && c.id == t.r.ClusterID {
+		if c, _, err := t.e.receiver(ctx, strings.Trim(name, "/ ")); err == nil && c.account == t.r.AccountID && c.id == t.r.ClusterID {
 			t.found.Receives = ReceivesYes
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -80,18 +81,27 @@ func (c *cluster) writeSessions(ctx context.Context, tx *store.Tx, sessions []se
 }
 
 // stored finds a record that counted, nil if there is none. It keeps all records of the posts that it reads, as those that
-// are asked for stand beside each other.
+// are asked for stand beside each other. When the post is no longer kept, that is a record of no kind: what it said is not known
+// any more, and whatever comes in its place is taken for a repeat.
 func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity, l *lookup) (*cdr.Record, error) {
 	seqs, err := c.holders(ctx, tx, id)
 	if err != nil {
 		return nil, err
 	}
+	var gone *cdr.Record
 	for _, seq := range seqs {
+		if l.gone[seq] {
+			gone = &cdr.Record{}
+		}
 		if l.read[seq] {
 			continue
 		}
 		l.read[seq] = true
 		row, err := tx.Post(ctx, db.PostParams{AccountID: c.account, ClusterID: c.id, Seq: seq})
+		if errors.Is(err, store.ErrNoRow) {
+			gone, l.gone[seq] = &cdr.Record{}, true
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read post %d of %s: %w", seq, c.id, err)
 		}
@@ -104,7 +114,7 @@ func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity, l *look
 			return r, nil
 		}
 	}
-	return nil, nil
+	return gone, nil
 }
 
 // holders lists the posts that may hold a record: of those that are not in the tables of ranges yet, and of those that are.

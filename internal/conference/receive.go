@@ -29,7 +29,7 @@ type Receipt struct {
 // Errors are license.Error: not found for a receiver that is unknown or wrong, the same for both; too large; invalid for a
 // body that cannot be read, which is kept for the operator; busy and unavailable, after which the bridge sends it again.
 func (e *Engine) Receive(ctx context.Context, receiver string, body []byte) (Receipt, error) {
-	c, err := e.receiver(ctx, receiver)
+	c, id, err := e.receiver(ctx, receiver)
 	if err != nil {
 		return Receipt{}, outcome("find receiver", err)
 	}
@@ -48,26 +48,46 @@ func (e *Engine) Receive(ctx context.Context, receiver string, body []byte) (Rec
 	if err := c.take(ctx, p); err != nil {
 		return Receipt{}, outcome("store call records", err)
 	}
+	c.uses.note(id, parsed.CallBridge, store.Ms(e.now()))
 	return p.receipt, nil
 }
 
-// receiver finds the cluster that a secret name belongs to.
-func (e *Engine) receiver(ctx context.Context, secret string) (*cluster, error) {
+// maxHead is how much is kept of a body that is too large, in bytes.
+const maxHead = 4 << 10
+
+// ReceiveHead notes a body that was too large to be taken, by its beginning and its size in bytes, which is -1 where nobody
+// knows. Errors are those of Receive; a body that was noted is an error of kind too large.
+func (e *Engine) ReceiveHead(ctx context.Context, receiver string, head []byte, size int64) error {
+	c, _, err := e.receiver(ctx, receiver)
+	if err != nil {
+		return outcome("find receiver", err)
+	}
+	cause := license.Refuse(license.KindTooLarge, "records-too-large", "post fewer records at once", "the body is larger than %d bytes", cdr.MaxBody)
+	if err := c.keepRefused(ctx, head[:min(len(head), maxHead)], max(size, cdr.MaxBody+1), cause); err != nil {
+		return outcome("keep refused body", err)
+	}
+	return cause
+}
+
+// receiver finds the cluster that a secret name belongs to, and the id of the receiver.
+func (e *Engine) receiver(ctx context.Context, secret string) (*cluster, string, error) {
 	cred, err := trust.ParseCredential(trust.Receiver, secret)
 	if err != nil {
-		return nil, unknownReceiver()
+		return nil, "", unknownReceiver()
 	}
-	c, err := e.cluster(ctx, cred.Account, bridgeID(cred.ID))
-	if refused := license.AsError(err); refused != nil && refused.Kind == license.KindNotFound {
-		return nil, unknownReceiver()
-	}
+	d, err := e.door(ctx, cred.Account, cred.ID)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if digest := cred.Digest(); !trust.SameDigest(digest[:], c.digest) {
-		return nil, unknownReceiver()
+	if digest := cred.Digest(); !trust.SameDigest(digest[:], d.digest) {
+		return nil, "", unknownReceiver()
 	}
-	return c, nil
+	if d.retireAt != 0 && d.retireAt <= store.Ms(e.now()) {
+		return nil, "", license.Refuse(license.KindNotFound, "receiver-retired", "type the newer address into the call bridge, or make one with `tally conference bridge rotate NAME`",
+			"this receiver address does not work any more")
+	}
+	c, err := e.cluster(ctx, cred.Account, d.bridge)
+	return c, cred.ID, err
 }
 
 func unknownReceiver() error {
@@ -80,10 +100,19 @@ func bridgeID(receiver string) string { return "brg_" + strings.TrimPrefix(recei
 
 // refuse keeps a body that cannot be read, and says what is wrong with it.
 func (c *cluster) refuse(ctx context.Context, body []byte, cause error) error {
+	if err := c.keepRefused(ctx, body, int64(len(body)), cause); err != nil {
+		return outcome("keep refused body", err)
+	}
+	return license.Refuse(license.KindInvalid, "malformed-records", "the body is kept; nothing of it counts",
+		"the call records cannot be read: %v", cause)
+}
+
+// keepRefused keeps a body, or its beginning, and lets go of the oldest ones.
+func (c *cluster) keepRefused(ctx context.Context, body []byte, size int64, cause error) error {
 	digest := sha256.Sum256(body)
-	err := c.e.store.Update(ctx, "keep refused body", func(tx *store.Tx) error {
+	return c.e.store.Update(ctx, "keep refused body", func(tx *store.Tx) error {
 		if err := tx.PutRefused(ctx, db.PutRefusedParams{AccountID: c.account, ClusterID: c.id, Digest: digest[:],
-			Reason: cause.Error(), RefusedAt: store.Ms(tx.Now()), Body: body}); err != nil {
+			Reason: cause.Error(), RefusedAt: store.Ms(tx.Now()), Body: body, Size: size}); err != nil {
 			return err
 		}
 		beyond, err := tx.RefusedBeyond(ctx, db.RefusedBeyondParams{AccountID: c.account, ClusterID: c.id, Page: maxRefused, Keep: maxRefused})
@@ -97,9 +126,4 @@ func (c *cluster) refuse(ctx context.Context, body []byte, cause error) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return outcome("keep refused body", err)
-	}
-	return license.Refuse(license.KindInvalid, "malformed-records", "the body is kept; nothing of it counts",
-		"the call records cannot be read: %v", cause)
 }

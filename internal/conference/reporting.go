@@ -152,6 +152,7 @@ func (w *work) run(ctx context.Context) {
 	})
 	w.wake()
 	tidied := w.engine.now()
+	var expired time.Time
 	regular := time.NewTicker(lookEvery)
 	defer regular.Stop()
 	for {
@@ -178,6 +179,12 @@ func (w *work) run(ctx context.Context) {
 			tidied = now
 		} else {
 			continue // more comes: what is counted now would be counted again
+		}
+		if now := w.engine.now(); now.Sub(expired) >= expireEvery {
+			expired = now
+			if _, err := w.engine.expire(ctx, w.account); err != nil {
+				w.engine.complain(ctx, "old posts are not removed yet", err)
+			}
 		}
 		if err := w.engine.tidy(ctx, w.account); err != nil {
 			w.engine.complain(ctx, "hours and days are not counted yet; a question counts them", err)

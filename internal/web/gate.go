@@ -45,8 +45,16 @@ func (s *server) gate(w http.ResponseWriter, r *http.Request) {
 // at nothing but the status, and the text is for people. The type of the body is not looked at, as call bridges differ in it.
 func (s *server) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := readBody(r, cdr.MaxBody)
-	if err == nil {
+	switch e := license.AsError(err); {
+	case err == nil:
 		_, err = s.Conference.Receive(r.Context(), r.PathValue("receiver"), body)
+	case e != nil && e.Kind == license.KindTooLarge:
+		if body == nil {
+			body, _ = io.ReadAll(io.LimitReader(r.Body, firstRead)) // what came of it is the rest of the truth
+		}
+		if noted := s.Conference.ReceiveHead(r.Context(), r.PathValue("receiver"), body, r.ContentLength); license.AsError(noted) == nil {
+			s.Log.WarnContext(r.Context(), "a body that was too large is not noted", "error", noted)
+		}
 	}
 	if err == nil {
 		w.WriteHeader(http.StatusOK)
@@ -62,7 +70,8 @@ func (s *server) receive(w http.ResponseWriter, r *http.Request) {
 // firstRead is how much room a body gets before it has come: a claimed length alone costs no more than this.
 const firstRead = 16 << 10
 
-// readBody reads a body of at most limit bytes, which belongs to the caller.
+// readBody reads a body of at most limit bytes, which belongs to the caller. Of one that turns out to be larger, it returns
+// what was read, with the error.
 func readBody(r *http.Request, limit int64) ([]byte, error) {
 	if err := bounded(r, limit); err != nil {
 		return nil, err
@@ -73,7 +82,7 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	_, err := b.ReadFrom(io.LimitReader(r.Body, limit+1))
 	switch {
 	case int64(b.Len()) > limit:
-		return nil, tooLarge(limit)
+		return b.Bytes(), tooLarge(limit)
 	case err != nil:
 		return nil, &license.Error{Kind: license.KindInvalid, Code: "cut-off", Message: "the body did not arrive whole", Hint: "send it again", Err: err}
 	}

@@ -175,6 +175,32 @@ func (w *world) checkMeeting(acme api.Account) {
 	if page.status != http.StatusOK || !strings.Contains(string(page.body), `"next"`) {
 		t.Errorf("a page of records: got %d %s", page.status, page.body)
 	}
+	b := must(w.Bridge(ctx, acme.ID, m.Bridge))(t)
+	if b.Records != 5 || len(b.Streams) != 1 || b.Streams[0].Quarantined || len(b.Receivers) != 1 || b.Receivers[0].URL != "" {
+		t.Errorf("bridge: got %+v", b)
+	}
+	if sessions := must(api.Collect(w.BridgeSessions(ctx, acme.ID, m.Bridge)))(t); len(sessions) != 1 || sessions[0].Highest != 4 {
+		t.Errorf("sessions: got %+v", sessions)
+	}
+	must(api.Collect(w.Conflicts(ctx, acme.ID, m.Bridge)))(t)
+	for _, r := range must(api.Collect(w.RefusedBodies(ctx, acme.ID, m.Bridge)))(t) {
+		if one := must(w.RefusedBody(ctx, acme.ID, m.Bridge, r.ID))(t); one.Reason == "" || one.Size < int64(len(one.Body)) {
+			t.Errorf("refused: got %+v", one)
+		}
+	}
+	made := must(w.AddReceiver(ctx, acme.ID, m.Bridge, api.NewReceiver{Rotate: true, OverlapHours: 1}))(t)
+	if !strings.Contains(made.URL, "/cdr/") {
+		t.Errorf("rotated: got %+v", made)
+	}
+	if err := w.RetireReceiver(ctx, acme.ID, m.Bridge, made.ID); err != nil {
+		t.Error(err)
+	}
+	if k := must(w.SetRetention(ctx, acme.ID, 7))(t); k.Days != 7 || k.Posts == 0 {
+		t.Errorf("retention: got %+v", k)
+	}
+	if k := must(w.Retention(ctx, acme.ID))(t); k.Days != 7 {
+		t.Errorf("retention: got %+v", k)
+	}
 	for _, write := range []bool{false, true} {
 		r := must(w.ReplayStep(ctx, acme.ID, api.ReplayQuery{Write: write}, "", 10))(t)
 		if r.Meetings != 1 || r.Records != 5 || r.Kept != 5 || r.Differing != 0 || len(r.Totals) != 1 || r.Next != "" {

@@ -35,6 +35,7 @@ const (
 	accounts = "/api/v1/accounts"
 	account  = accounts + "/{account}"
 	va       = account + "/virtual-accounts/{virtualAccount}"
+	bridge   = account + "/conference/bridges/{bridge}"
 	ldap     = account + "/conference/ldap/{source}"
 )
 
@@ -90,6 +91,15 @@ func (s *server) routes() []route {
 		{"PUT", account + "/conference", keyed, access.Manage, rest("enable-conference", "Put the conference engine to work", s.enableConference)},
 		{"POST", account + "/conference/bridges", keyed, access.Manage, rest("create-bridge", "Create a receiver for a call bridge", s.createBridge, created)},
 		{"GET", account + "/conference/bridges", keyed, access.See, rest("list-bridges", "List the receivers", s.listBridges)},
+		{"GET", bridge, keyed, access.See, rest("get-bridge", "Find a bridge, with what came of each call bridge", s.showBridge)},
+		{"GET", bridge + "/sessions", keyed, access.See, rest("list-bridge-sessions", "List the runs of call bridges", s.listSessions)},
+		{"GET", bridge + "/conflicts", keyed, access.See, rest("list-conflicts", "List the records that contradict stored ones", s.listConflicts)},
+		{"GET", bridge + "/refused", keyed, access.See, rest("list-refused", "List the posts that were not taken", s.listRefused)},
+		{"GET", bridge + "/refused/{refused}", keyed, access.See, rest("get-refused", "Find a post that was not taken", s.showRefused)},
+		{"POST", bridge + "/receivers", keyed, access.Manage, rest("add-receiver", "Make another receiver address, or a new one for all", s.addReceiver, created)},
+		{"DELETE", bridge + "/receivers/{receiver}", keyed, access.Manage, rest("retire-receiver", "Stop a receiver address", s.retireReceiver)},
+		{"GET", account + "/conference/retention", keyed, access.See, rest("get-retention", "Say for how long posts are kept", s.showRetention)},
+		{"PUT", account + "/conference/retention", keyed, access.Manage, rest("set-retention", "Set for how long posts are kept", s.setRetention)},
 		{"GET", account + "/conference/policies", keyed, access.See, rest("list-policies", "List the policies in force", s.listPolicies)},
 		{"PUT", account + "/conference/policies", keyed, access.Manage, rest("set-policy", "Put a policy in force", s.setPolicy)},
 		{"GET", account + "/conference/policies/options", keyed, access.See, rest("list-policy-options", "List the options of policies", s.listPolicyOptions)},

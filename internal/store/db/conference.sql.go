@@ -9,6 +9,33 @@ import (
 	"context"
 )
 
+const addReceiver = `-- name: AddReceiver :execrows
+INSERT INTO cdr_receiver (account_id, receiver_id, cluster_id, digest, created_at, retire_at, used_at, used)
+VALUES ($1, $2, $3, $4, $5, 0, 0, '{}') ON CONFLICT (account_id, receiver_id) DO NOTHING
+`
+
+type AddReceiverParams struct {
+	AccountID  string
+	ReceiverID string
+	ClusterID  string
+	Digest     []byte
+	CreatedAt  int64
+}
+
+func (q *Queries) AddReceiver(ctx context.Context, arg AddReceiverParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, addReceiver,
+		arg.AccountID,
+		arg.ReceiverID,
+		arg.ClusterID,
+		arg.Digest,
+		arg.CreatedAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const behindClusters = `-- name: BehindClusters :many
 SELECT cluster_id FROM cluster WHERE account_id = $1 AND projected_seq < last_seq ORDER BY cluster_id
 `
@@ -222,6 +249,67 @@ func (q *Queries) Conferences(ctx context.Context) ([]Conference, error) {
 	return items, nil
 }
 
+const conflicts = `-- name: Conflicts :many
+SELECT session, correlator, digest, noted_at, body FROM cdr_conflict
+WHERE account_id = $1 AND cluster_id = $2
+  AND (session > $3 OR (session = $3 AND (correlator > $4
+    OR (correlator = $4 AND digest > $5))))
+ORDER BY session, correlator, digest LIMIT $6
+`
+
+type ConflictsParams struct {
+	AccountID  string
+	ClusterID  string
+	Session    string
+	Correlator int64
+	Digest     []byte
+	Page       int32
+}
+
+type ConflictsRow struct {
+	Session    string
+	Correlator int64
+	Digest     []byte
+	NotedAt    int64
+	Body       []byte
+}
+
+func (q *Queries) Conflicts(ctx context.Context, arg ConflictsParams) ([]ConflictsRow, error) {
+	rows, err := q.db.QueryContext(ctx, conflicts,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.Session,
+		arg.Correlator,
+		arg.Digest,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ConflictsRow{}
+	for rows.Next() {
+		var i ConflictsRow
+		if err := rows.Scan(
+			&i.Session,
+			&i.Correlator,
+			&i.Digest,
+			&i.NotedAt,
+			&i.Body,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const conflictsByMeeting = `-- name: ConflictsByMeeting :many
 SELECT r.meeting_id, count(*) AS conflicts FROM cdr_conflict k
 JOIN meeting_ref r ON r.account_id = k.account_id AND r.cluster_id = k.cluster_id AND r.ref = k.ref
@@ -270,6 +358,24 @@ func (q *Queries) CountConflicts(ctx context.Context, arg CountConflictsParams) 
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const countPosts = `-- name: CountPosts :one
+SELECT count(*) AS posts, CAST(coalesce(sum(length(body)), 0) AS BIGINT) AS bytes, CAST(coalesce(min(received_at), 0) AS BIGINT) AS oldest_at
+FROM cdr_post WHERE account_id = $1
+`
+
+type CountPostsRow struct {
+	Posts    int64
+	Bytes    int64
+	OldestAt int64
+}
+
+func (q *Queries) CountPosts(ctx context.Context, accountID string) (CountPostsRow, error) {
+	row := q.db.QueryRowContext(ctx, countPosts, accountID)
+	var i CountPostsRow
+	err := row.Scan(&i.Posts, &i.Bytes, &i.OldestAt)
+	return i, err
 }
 
 const countRefused = `-- name: CountRefused :one
@@ -559,6 +665,45 @@ func (q *Queries) DirectoryVersion(ctx context.Context, arg DirectoryVersionPara
 		&i.Devices,
 	)
 	return i, err
+}
+
+const dropPosts = `-- name: DropPosts :execrows
+DELETE FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq >= $3 AND seq <= $4
+`
+
+type DropPostsParams struct {
+	AccountID string
+	ClusterID string
+	Low       int64
+	Through   int64
+}
+
+func (q *Queries) DropPosts(ctx context.Context, arg DropPostsParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropPosts,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.Low,
+		arg.Through,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const dropRecount = `-- name: DropRecount :exec
+DELETE FROM cdr_recount WHERE account_id = $1 AND cluster_id = $2 AND callbridge = $3
+`
+
+type DropRecountParams struct {
+	AccountID  string
+	ClusterID  string
+	Callbridge string
+}
+
+func (q *Queries) DropRecount(ctx context.Context, arg DropRecountParams) error {
+	_, err := q.db.ExecContext(ctx, dropRecount, arg.AccountID, arg.ClusterID, arg.Callbridge)
+	return err
 }
 
 const dropRefused = `-- name: DropRefused :exec
@@ -1174,6 +1319,51 @@ func (q *Queries) MeetingsToReplay(ctx context.Context, arg MeetingsToReplayPara
 	return items, nil
 }
 
+const oldestPosts = `-- name: OldestPosts :many
+SELECT seq, received_at FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq <= $3
+ORDER BY seq LIMIT $4
+`
+
+type OldestPostsParams struct {
+	AccountID string
+	ClusterID string
+	Through   int64
+	Page      int32
+}
+
+type OldestPostsRow struct {
+	Seq        int64
+	ReceivedAt int64
+}
+
+func (q *Queries) OldestPosts(ctx context.Context, arg OldestPostsParams) ([]OldestPostsRow, error) {
+	rows, err := q.db.QueryContext(ctx, oldestPosts,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.Through,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []OldestPostsRow{}
+	for rows.Next() {
+		var i OldestPostsRow
+		if err := rows.Scan(&i.Seq, &i.ReceivedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const personalSegments = `-- name: PersonalSegments :many
 SELECT from_at, to_at, meeting_id, user_jid FROM segment
 WHERE account_id = $1 AND lasting = $2 AND to_at > $3 AND to_at <= $4
@@ -1454,8 +1644,23 @@ func (q *Queries) PutConference(ctx context.Context, arg PutConferenceParams) er
 	return err
 }
 
+const putRecount = `-- name: PutRecount :exec
+INSERT INTO cdr_recount (account_id, cluster_id, callbridge) VALUES ($1, $2, $3) ON CONFLICT (account_id, cluster_id, callbridge) DO NOTHING
+`
+
+type PutRecountParams struct {
+	AccountID  string
+	ClusterID  string
+	Callbridge string
+}
+
+func (q *Queries) PutRecount(ctx context.Context, arg PutRecountParams) error {
+	_, err := q.db.ExecContext(ctx, putRecount, arg.AccountID, arg.ClusterID, arg.Callbridge)
+	return err
+}
+
 const putRefused = `-- name: PutRefused :exec
-INSERT INTO cdr_refused (account_id, cluster_id, digest, reason, refused_at, body) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO cdr_refused (account_id, cluster_id, digest, reason, refused_at, body, size) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (account_id, cluster_id, digest) DO UPDATE SET refused_at = excluded.refused_at
 `
 
@@ -1466,6 +1671,7 @@ type PutRefusedParams struct {
 	Reason    string
 	RefusedAt int64
 	Body      []byte
+	Size      int64
 }
 
 func (q *Queries) PutRefused(ctx context.Context, arg PutRefusedParams) error {
@@ -1476,6 +1682,7 @@ func (q *Queries) PutRefused(ctx context.Context, arg PutRefusedParams) error {
 		arg.Reason,
 		arg.RefusedAt,
 		arg.Body,
+		arg.Size,
 	)
 	return err
 }
@@ -1575,6 +1782,105 @@ func (q *Queries) RangesAround(ctx context.Context, arg RangesAroundParams) ([]R
 	return items, nil
 }
 
+const receiver = `-- name: Receiver :one
+SELECT account_id, receiver_id, cluster_id, digest, created_at, retire_at, used_at, used FROM cdr_receiver WHERE account_id = $1 AND receiver_id = $2
+`
+
+type ReceiverParams struct {
+	AccountID  string
+	ReceiverID string
+}
+
+func (q *Queries) Receiver(ctx context.Context, arg ReceiverParams) (CdrReceiver, error) {
+	row := q.db.QueryRowContext(ctx, receiver, arg.AccountID, arg.ReceiverID)
+	var i CdrReceiver
+	err := row.Scan(
+		&i.AccountID,
+		&i.ReceiverID,
+		&i.ClusterID,
+		&i.Digest,
+		&i.CreatedAt,
+		&i.RetireAt,
+		&i.UsedAt,
+		&i.Used,
+	)
+	return i, err
+}
+
+const receivers = `-- name: Receivers :many
+SELECT account_id, receiver_id, cluster_id, digest, created_at, retire_at, used_at, used FROM cdr_receiver
+WHERE account_id = $1 AND cluster_id = $2 ORDER BY receiver_id LIMIT 100
+`
+
+type ReceiversParams struct {
+	AccountID string
+	ClusterID string
+}
+
+func (q *Queries) Receivers(ctx context.Context, arg ReceiversParams) ([]CdrReceiver, error) {
+	rows, err := q.db.QueryContext(ctx, receivers, arg.AccountID, arg.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CdrReceiver{}
+	for rows.Next() {
+		var i CdrReceiver
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.ReceiverID,
+			&i.ClusterID,
+			&i.Digest,
+			&i.CreatedAt,
+			&i.RetireAt,
+			&i.UsedAt,
+			&i.Used,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const recounts = `-- name: Recounts :many
+SELECT callbridge FROM cdr_recount WHERE account_id = $1 AND cluster_id = $2 ORDER BY callbridge
+`
+
+type RecountsParams struct {
+	AccountID string
+	ClusterID string
+}
+
+func (q *Queries) Recounts(ctx context.Context, arg RecountsParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, recounts, arg.AccountID, arg.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var callbridge string
+		if err := rows.Scan(&callbridge); err != nil {
+			return nil, err
+		}
+		items = append(items, callbridge)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const refusedBeyond = `-- name: RefusedBeyond :many
 SELECT digest FROM cdr_refused WHERE account_id = $1 AND cluster_id = $2
 ORDER BY refused_at DESC, digest LIMIT $4 OFFSET $3
@@ -1613,6 +1919,101 @@ func (q *Queries) RefusedBeyond(ctx context.Context, arg RefusedBeyondParams) ([
 		return nil, err
 	}
 	return items, nil
+}
+
+const refusedBodies = `-- name: RefusedBodies :many
+SELECT account_id, cluster_id, digest, reason, refused_at, body, size FROM cdr_refused
+WHERE account_id = $1 AND cluster_id = $2
+ORDER BY refused_at DESC, digest LIMIT $3
+`
+
+type RefusedBodiesParams struct {
+	AccountID string
+	ClusterID string
+	Page      int32
+}
+
+func (q *Queries) RefusedBodies(ctx context.Context, arg RefusedBodiesParams) ([]CdrRefused, error) {
+	rows, err := q.db.QueryContext(ctx, refusedBodies, arg.AccountID, arg.ClusterID, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CdrRefused{}
+	for rows.Next() {
+		var i CdrRefused
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.ClusterID,
+			&i.Digest,
+			&i.Reason,
+			&i.RefusedAt,
+			&i.Body,
+			&i.Size,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const refusedBody = `-- name: RefusedBody :one
+SELECT account_id, cluster_id, digest, reason, refused_at, body, size FROM cdr_refused WHERE account_id = $1 AND cluster_id = $2 AND digest = $3
+`
+
+type RefusedBodyParams struct {
+	AccountID string
+	ClusterID string
+	Digest    []byte
+}
+
+func (q *Queries) RefusedBody(ctx context.Context, arg RefusedBodyParams) (CdrRefused, error) {
+	row := q.db.QueryRowContext(ctx, refusedBody, arg.AccountID, arg.ClusterID, arg.Digest)
+	var i CdrRefused
+	err := row.Scan(
+		&i.AccountID,
+		&i.ClusterID,
+		&i.Digest,
+		&i.Reason,
+		&i.RefusedAt,
+		&i.Body,
+		&i.Size,
+	)
+	return i, err
+}
+
+const retention = `-- name: Retention :one
+SELECT keep_days FROM cdr_retention WHERE account_id = $1
+`
+
+func (q *Queries) Retention(ctx context.Context, accountID string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, retention, accountID)
+	var keep_days int64
+	err := row.Scan(&keep_days)
+	return keep_days, err
+}
+
+const retireReceiver = `-- name: RetireReceiver :exec
+UPDATE cdr_receiver SET retire_at = $1 WHERE account_id = $2 AND receiver_id = $3
+  AND (retire_at = 0 OR retire_at > $1)
+`
+
+type RetireReceiverParams struct {
+	RetireAt   int64
+	AccountID  string
+	ReceiverID string
+}
+
+func (q *Queries) RetireReceiver(ctx context.Context, arg RetireReceiverParams) error {
+	_, err := q.db.ExecContext(ctx, retireReceiver, arg.RetireAt, arg.AccountID, arg.ReceiverID)
+	return err
 }
 
 const runningFrom = `-- name: RunningFrom :many
@@ -1795,6 +2196,21 @@ func (q *Queries) Sessions(ctx context.Context, arg SessionsParams) ([]CdrSessio
 	return items, nil
 }
 
+const setAllowed = `-- name: SetAllowed :exec
+UPDATE cluster SET allowed = $1 WHERE account_id = $2 AND cluster_id = $3
+`
+
+type SetAllowedParams struct {
+	Allowed   string
+	AccountID string
+	ClusterID string
+}
+
+func (q *Queries) SetAllowed(ctx context.Context, arg SetAllowedParams) error {
+	_, err := q.db.ExecContext(ctx, setAllowed, arg.Allowed, arg.AccountID, arg.ClusterID)
+	return err
+}
+
 const setDirectoryVersion = `-- name: SetDirectoryVersion :execrows
 UPDATE conference SET directory_version = $1 WHERE account_id = $2 AND directory_version = $3
 `
@@ -1832,6 +2248,20 @@ func (q *Queries) SetFlushed(ctx context.Context, arg SetFlushedParams) error {
 		arg.AccountID,
 		arg.ClusterID,
 	)
+	return err
+}
+
+const setRetention = `-- name: SetRetention :exec
+INSERT INTO cdr_retention (account_id, keep_days) VALUES ($1, $2) ON CONFLICT (account_id) DO UPDATE SET keep_days = excluded.keep_days
+`
+
+type SetRetentionParams struct {
+	AccountID string
+	KeepDays  int64
+}
+
+func (q *Queries) SetRetention(ctx context.Context, arg SetRetentionParams) error {
+	_, err := q.db.ExecContext(ctx, setRetention, arg.AccountID, arg.KeepDays)
 	return err
 }
 
@@ -1932,6 +2362,61 @@ func (q *Queries) StaleHours(ctx context.Context, arg StaleHoursParams) ([]Stale
 	for rows.Next() {
 		var i StaleHoursRow
 		if err := rows.Scan(&i.Tag, &i.HourAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const streams = `-- name: Streams :many
+SELECT callbridge, count(*) AS sessions, CAST(sum(records) AS BIGINT) AS records, CAST(sum(missing) AS BIGINT) AS missing,
+  CAST(sum(announced) AS BIGINT) AS announced, CAST(sum(repeats) AS BIGINT) AS repeats, CAST(min(first_at) AS BIGINT) AS first_at,
+  CAST(max(last_at) AS BIGINT) AS last_at
+FROM cdr_session WHERE account_id = $1 AND cluster_id = $2 GROUP BY callbridge ORDER BY callbridge LIMIT 1000
+`
+
+type StreamsParams struct {
+	AccountID string
+	ClusterID string
+}
+
+type StreamsRow struct {
+	Callbridge string
+	Sessions   int64
+	Records    int64
+	Missing    int64
+	Announced  int64
+	Repeats    int64
+	FirstAt    int64
+	LastAt     int64
+}
+
+func (q *Queries) Streams(ctx context.Context, arg StreamsParams) ([]StreamsRow, error) {
+	rows, err := q.db.QueryContext(ctx, streams, arg.AccountID, arg.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []StreamsRow{}
+	for rows.Next() {
+		var i StreamsRow
+		if err := rows.Scan(
+			&i.Callbridge,
+			&i.Sessions,
+			&i.Records,
+			&i.Missing,
+			&i.Announced,
+			&i.Repeats,
+			&i.FirstAt,
+			&i.LastAt,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -2129,6 +2614,27 @@ func (q *Queries) UsageHours(ctx context.Context, arg UsageHoursParams) ([]Usage
 		return nil, err
 	}
 	return items, nil
+}
+
+const useReceiver = `-- name: UseReceiver :exec
+UPDATE cdr_receiver SET used_at = $1, used = $2 WHERE account_id = $3 AND receiver_id = $4
+`
+
+type UseReceiverParams struct {
+	UsedAt     int64
+	Used       string
+	AccountID  string
+	ReceiverID string
+}
+
+func (q *Queries) UseReceiver(ctx context.Context, arg UseReceiverParams) error {
+	_, err := q.db.ExecContext(ctx, useReceiver,
+		arg.UsedAt,
+		arg.Used,
+		arg.AccountID,
+		arg.ReceiverID,
+	)
+	return err
 }
 
 const usersAt = `-- name: UsersAt :many

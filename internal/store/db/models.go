@@ -99,6 +99,23 @@ type CdrRange struct {
 	Posts     string
 }
 
+type CdrReceiver struct {
+	AccountID  string
+	ReceiverID string
+	ClusterID  string
+	Digest     []byte
+	CreatedAt  int64
+	RetireAt   int64
+	UsedAt     int64
+	Used       string
+}
+
+type CdrRecount struct {
+	AccountID  string
+	ClusterID  string
+	Callbridge string
+}
+
 type CdrRefused struct {
 	AccountID string
 	ClusterID string
@@ -106,6 +123,12 @@ type CdrRefused struct {
 	Reason    string
 	RefusedAt int64
 	Body      []byte
+	Size      int64
+}
+
+type CdrRetention struct {
+	AccountID string
+	KeepDays  int64
 }
 
 type CdrSession struct {

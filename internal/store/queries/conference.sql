@@ -101,7 +101,7 @@ JOIN meeting_ref r ON r.account_id = k.account_id AND r.cluster_id = k.cluster_i
 WHERE k.account_id = $1 GROUP BY r.meeting_id;
 
 -- name: PutRefused :exec
-INSERT INTO cdr_refused (account_id, cluster_id, digest, reason, refused_at, body) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO cdr_refused (account_id, cluster_id, digest, reason, refused_at, body, size) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (account_id, cluster_id, digest) DO UPDATE SET refused_at = excluded.refused_at;
 
 -- name: RefusedBeyond :many
@@ -264,3 +264,71 @@ SELECT policy FROM policy_version WHERE account_id = $1 ORDER BY cluster_id, fro
 SELECT from_at, to_at, meeting_id, user_jid FROM segment
 WHERE account_id = sqlc.arg(account_id) AND lasting = sqlc.arg(lasting) AND to_at > sqlc.arg(from_at) AND to_at <= sqlc.arg(upto_at)
   AND from_at < sqlc.arg(to_at) AND user_jid <> '' LIMIT sqlc.arg(page);
+
+-- name: Streams :many
+SELECT callbridge, count(*) AS sessions, CAST(sum(records) AS BIGINT) AS records, CAST(sum(missing) AS BIGINT) AS missing,
+  CAST(sum(announced) AS BIGINT) AS announced, CAST(sum(repeats) AS BIGINT) AS repeats, CAST(min(first_at) AS BIGINT) AS first_at,
+  CAST(max(last_at) AS BIGINT) AS last_at
+FROM cdr_session WHERE account_id = $1 AND cluster_id = $2 GROUP BY callbridge ORDER BY callbridge LIMIT 1000;
+
+-- name: Conflicts :many
+SELECT session, correlator, digest, noted_at, body FROM cdr_conflict
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id)
+  AND (session > sqlc.arg(session) OR (session = sqlc.arg(session) AND (correlator > sqlc.arg(correlator)
+    OR (correlator = sqlc.arg(correlator) AND digest > sqlc.arg(digest)))))
+ORDER BY session, correlator, digest LIMIT sqlc.arg(page);
+
+-- name: RefusedBodies :many
+SELECT account_id, cluster_id, digest, reason, refused_at, body, size FROM cdr_refused
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id)
+ORDER BY refused_at DESC, digest LIMIT sqlc.arg(page);
+
+-- name: RefusedBody :one
+SELECT account_id, cluster_id, digest, reason, refused_at, body, size FROM cdr_refused WHERE account_id = $1 AND cluster_id = $2 AND digest = $3;
+
+-- name: AddReceiver :execrows
+INSERT INTO cdr_receiver (account_id, receiver_id, cluster_id, digest, created_at, retire_at, used_at, used)
+VALUES ($1, $2, $3, $4, $5, 0, 0, '{}') ON CONFLICT (account_id, receiver_id) DO NOTHING;
+
+-- name: Receiver :one
+SELECT account_id, receiver_id, cluster_id, digest, created_at, retire_at, used_at, used FROM cdr_receiver WHERE account_id = $1 AND receiver_id = $2;
+
+-- name: Receivers :many
+SELECT account_id, receiver_id, cluster_id, digest, created_at, retire_at, used_at, used FROM cdr_receiver
+WHERE account_id = $1 AND cluster_id = $2 ORDER BY receiver_id LIMIT 100;
+
+-- name: RetireReceiver :exec
+UPDATE cdr_receiver SET retire_at = sqlc.arg(retire_at) WHERE account_id = sqlc.arg(account_id) AND receiver_id = sqlc.arg(receiver_id)
+  AND (retire_at = 0 OR retire_at > sqlc.arg(retire_at));
+
+-- name: UseReceiver :exec
+UPDATE cdr_receiver SET used_at = sqlc.arg(used_at), used = sqlc.arg(used) WHERE account_id = sqlc.arg(account_id) AND receiver_id = sqlc.arg(receiver_id);
+
+-- name: PutRecount :exec
+INSERT INTO cdr_recount (account_id, cluster_id, callbridge) VALUES ($1, $2, $3) ON CONFLICT (account_id, cluster_id, callbridge) DO NOTHING;
+
+-- name: Recounts :many
+SELECT callbridge FROM cdr_recount WHERE account_id = $1 AND cluster_id = $2 ORDER BY callbridge;
+
+-- name: DropRecount :exec
+DELETE FROM cdr_recount WHERE account_id = $1 AND cluster_id = $2 AND callbridge = $3;
+
+-- name: SetAllowed :exec
+UPDATE cluster SET allowed = sqlc.arg(allowed) WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id);
+
+-- name: Retention :one
+SELECT keep_days FROM cdr_retention WHERE account_id = $1;
+
+-- name: SetRetention :exec
+INSERT INTO cdr_retention (account_id, keep_days) VALUES ($1, $2) ON CONFLICT (account_id) DO UPDATE SET keep_days = excluded.keep_days;
+
+-- name: OldestPosts :many
+SELECT seq, received_at FROM cdr_post WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND seq <= sqlc.arg(through)
+ORDER BY seq LIMIT sqlc.arg(page);
+
+-- name: DropPosts :execrows
+DELETE FROM cdr_post WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND seq >= sqlc.arg(low) AND seq <= sqlc.arg(through);
+
+-- name: CountPosts :one
+SELECT count(*) AS posts, CAST(coalesce(sum(length(body)), 0) AS BIGINT) AS bytes, CAST(coalesce(min(received_at), 0) AS BIGINT) AS oldest_at
+FROM cdr_post WHERE account_id = $1;
