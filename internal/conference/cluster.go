@@ -28,7 +28,6 @@ const (
 type cluster struct {
 	e           *Engine
 	account, id string
-	digest      []byte
 	allowed     map[string]bool // call bridges that count; empty for all
 
 	queue queue // posts that wait for their commit
@@ -79,7 +78,7 @@ func newCluster(e *Engine, row db.Cluster) (*cluster, error) {
 	if err := json.Unmarshal([]byte(row.Allowed), &allowed); err != nil {
 		return nil, fmt.Errorf("decode call bridges of %s: %w", row.ClusterID, err)
 	}
-	c := &cluster{e: e, account: row.AccountID, id: row.ClusterID, digest: row.Digest, allowed: map[string]bool{},
+	c := &cluster{e: e, account: row.AccountID, id: row.ClusterID, allowed: map[string]bool{},
 		staged: map[identity][16]byte{}}
 	for _, b := range allowed {
 		c.allowed[b] = true

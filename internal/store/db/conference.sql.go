@@ -691,21 +691,6 @@ func (q *Queries) DropPosts(ctx context.Context, arg DropPostsParams) (int64, er
 	return result.RowsAffected()
 }
 
-const dropRecount = `-- name: DropRecount :exec
-DELETE FROM cdr_recount WHERE account_id = $1 AND cluster_id = $2 AND callbridge = $3
-`
-
-type DropRecountParams struct {
-	AccountID  string
-	ClusterID  string
-	Callbridge string
-}
-
-func (q *Queries) DropRecount(ctx context.Context, arg DropRecountParams) error {
-	_, err := q.db.ExecContext(ctx, dropRecount, arg.AccountID, arg.ClusterID, arg.Callbridge)
-	return err
-}
-
 const dropRefused = `-- name: DropRefused :exec
 DELETE FROM cdr_refused WHERE account_id = $1 AND cluster_id = $2 AND digest = $3
 `
@@ -1644,21 +1629,6 @@ func (q *Queries) PutConference(ctx context.Context, arg PutConferenceParams) er
 	return err
 }
 
-const putRecount = `-- name: PutRecount :exec
-INSERT INTO cdr_recount (account_id, cluster_id, callbridge) VALUES ($1, $2, $3) ON CONFLICT (account_id, cluster_id, callbridge) DO NOTHING
-`
-
-type PutRecountParams struct {
-	AccountID  string
-	ClusterID  string
-	Callbridge string
-}
-
-func (q *Queries) PutRecount(ctx context.Context, arg PutRecountParams) error {
-	_, err := q.db.ExecContext(ctx, putRecount, arg.AccountID, arg.ClusterID, arg.Callbridge)
-	return err
-}
-
 const putRefused = `-- name: PutRefused :exec
 INSERT INTO cdr_refused (account_id, cluster_id, digest, reason, refused_at, body, size) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (account_id, cluster_id, digest) DO UPDATE SET refused_at = excluded.refused_at
@@ -1839,38 +1809,6 @@ func (q *Queries) Receivers(ctx context.Context, arg ReceiversParams) ([]CdrRece
 			return nil, err
 		}
 		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const recounts = `-- name: Recounts :many
-SELECT callbridge FROM cdr_recount WHERE account_id = $1 AND cluster_id = $2 ORDER BY callbridge
-`
-
-type RecountsParams struct {
-	AccountID string
-	ClusterID string
-}
-
-func (q *Queries) Recounts(ctx context.Context, arg RecountsParams) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, recounts, arg.AccountID, arg.ClusterID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []string{}
-	for rows.Next() {
-		var callbridge string
-		if err := rows.Scan(&callbridge); err != nil {
-			return nil, err
-		}
-		items = append(items, callbridge)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err
@@ -2194,21 +2132,6 @@ func (q *Queries) Sessions(ctx context.Context, arg SessionsParams) ([]CdrSessio
 		return nil, err
 	}
 	return items, nil
-}
-
-const setAllowed = `-- name: SetAllowed :exec
-UPDATE cluster SET allowed = $1 WHERE account_id = $2 AND cluster_id = $3
-`
-
-type SetAllowedParams struct {
-	Allowed   string
-	AccountID string
-	ClusterID string
-}
-
-func (q *Queries) SetAllowed(ctx context.Context, arg SetAllowedParams) error {
-	_, err := q.db.ExecContext(ctx, setAllowed, arg.Allowed, arg.AccountID, arg.ClusterID)
-	return err
 }
 
 const setDirectoryVersion = `-- name: SetDirectoryVersion :execrows

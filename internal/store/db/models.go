@@ -110,12 +110,6 @@ type CdrReceiver struct {
 	Used       string
 }
 
-type CdrRecount struct {
-	AccountID  string
-	ClusterID  string
-	Callbridge string
-}
-
 type CdrRefused struct {
 	AccountID string
 	ClusterID string

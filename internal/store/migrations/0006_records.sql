@@ -28,14 +28,6 @@ CREATE INDEX cdr_receiver_by_cluster ON cdr_receiver (account_id, cluster_id, re
 INSERT INTO cdr_receiver (account_id, receiver_id, cluster_id, digest, created_at, retire_at, used_at, used)
 SELECT account_id, 'rcv_' || substr(cluster_id, 5), cluster_id, digest, created_at, 0, 0, '{}' FROM cluster;
 
--- Call bridges that were allowed or denied, and whose kept records are to be counted or to be taken out.
-CREATE TABLE cdr_recount (
-    account_id TEXT NOT NULL,
-    cluster_id TEXT NOT NULL,
-    callbridge TEXT NOT NULL,
-    PRIMARY KEY (account_id, cluster_id, callbridge)
-);
-
 -- For how many days posts are kept; 0 for ever, no row for the default.
 CREATE TABLE cdr_retention (
     account_id TEXT PRIMARY KEY,
@@ -45,7 +37,6 @@ CREATE TABLE cdr_retention (
 
 -- +goose Down
 DROP TABLE cdr_retention;
-DROP TABLE cdr_recount;
 DROP TABLE cdr_receiver;
 ALTER TABLE cdr_refused DROP COLUMN size;
 DROP INDEX meeting_lost;

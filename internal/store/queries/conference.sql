@@ -304,18 +304,6 @@ UPDATE cdr_receiver SET retire_at = sqlc.arg(retire_at) WHERE account_id = sqlc.
 -- name: UseReceiver :exec
 UPDATE cdr_receiver SET used_at = sqlc.arg(used_at), used = sqlc.arg(used) WHERE account_id = sqlc.arg(account_id) AND receiver_id = sqlc.arg(receiver_id);
 
--- name: PutRecount :exec
-INSERT INTO cdr_recount (account_id, cluster_id, callbridge) VALUES ($1, $2, $3) ON CONFLICT (account_id, cluster_id, callbridge) DO NOTHING;
-
--- name: Recounts :many
-SELECT callbridge FROM cdr_recount WHERE account_id = $1 AND cluster_id = $2 ORDER BY callbridge;
-
--- name: DropRecount :exec
-DELETE FROM cdr_recount WHERE account_id = $1 AND cluster_id = $2 AND callbridge = $3;
-
--- name: SetAllowed :exec
-UPDATE cluster SET allowed = sqlc.arg(allowed) WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id);
-
 -- name: Retention :one
 SELECT keep_days FROM cdr_retention WHERE account_id = $1;
 
