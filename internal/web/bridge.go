@@ -14,12 +14,6 @@ import (
 	"github.com/tallystick/tallystick/internal/conference"
 )
 
-// BridgePath is the input of everything below a bridge.
-type BridgePath struct {
-	AccountPath
-	Bridge string `path:"bridge" doc:"Bridge, by id or name."`
-}
-
 func (s *server) showBridge(ctx context.Context, in *BridgePath) (*reply[api.BridgeDetail], error) {
 	id, err := s.Authority.Scope(ctx, in.Who, access.See, in.Account)
 	if err != nil {
