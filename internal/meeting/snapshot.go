@@ -33,40 +33,6 @@ func (s Share) Decimal(places int) string {
 	return strconv.FormatInt(whole, 10) + "." + text
 }
 
-// ParseShare reads a decimal number such as "0.33", exactly to a millionth; ok
-// is false for other text and for more than a billion.
-func ParseShare(text string) (s Share, ok bool) {
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(f >= 0 && f <= 1e9) {
-		return 0, false
-	}
-	millionths := int64(f*1e6 + 0.5)
-	return Share(millionths/1_000_000)*WholeShare + Share(millionths%1_000_000*(int64(WholeShare)/40)/25_000), true
-}
-
-// Weight is how many calls one call bridge has, and how many meetings that is
-// when each counts in parts on the call bridges that it is on.
-type Weight struct {
-	Calls    int
-	Weighted Share
-}
-
-// Weigh returns the weights of call bridges from the call bridges of each
-// meeting. The sum of the weighted calls is the number of meetings, whichever
-// way they are spread (domain rule 22).
-func Weigh(meetings [][]string) map[string]Weight {
-	out := map[string]Weight{}
-	for _, bridges := range meetings {
-		for _, b := range bridges {
-			w := out[b]
-			w.Calls++
-			w.Weighted += WholeShare / Share(len(bridges))
-			out[b] = w
-		}
-	}
-	return out
-}
-
 // SnapshotEvery is the time between two snapshots of a call bridge.
 const SnapshotEvery = 5 * time.Minute
 
@@ -153,31 +119,4 @@ func Snapshots(takings []Taking, bridge string, from, to time.Time, every time.D
 		out[i].At = from.Add(time.Duration(i) * every)
 	}
 	return out
-}
-
-// Difference compares a peak by segments, which is exact, with the peak that
-// snapshots of the same time show: what happens between two of them they do not
-// see (domain rule 21).
-type Difference struct {
-	Exact     Sixths
-	ExactAt   time.Time
-	Sampled   Sixths
-	SampledAt time.Time
-	Missed    Sixths // Exact - Sampled; below zero when the snapshots show more
-}
-
-// Compare returns the difference for shared licenses, or for personal ones.
-func Compare(peak Sixths, at time.Time, snapshots []Snapshot, l License) Difference {
-	d := Difference{Exact: peak, ExactAt: at}
-	for _, s := range snapshots {
-		n := s.Shared()
-		if l == Personal {
-			n = Sixths(s.Personal * Share(Full) / WholeShare)
-		}
-		if n > d.Sampled {
-			d.Sampled, d.SampledAt = n, s.At
-		}
-	}
-	d.Missed = d.Exact - d.Sampled
-	return d
 }
