@@ -94,7 +94,7 @@ func TestPolicyRefusals(t *testing.T) {
 			bridge, name, key, value, code string
 		}{
 			{"", "guest-first", "", "", "no-such-policy"},
-			{"", "owner-first", "colour", "red", "no-such-option"},
+			{"", "owner-first", "flavor", "red", "no-such-option"},
 			{"", "owner-first", "audio-only", "loud", "bad-option"},
 			{"", "owner-first", "service-accounts", "a b", "bad-option"},
 			{"nowhere", "owner-first", "", "", "not-found"},

@@ -68,7 +68,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s=%s: got %v", key, value, err)
 		}
 	}
-	if _, err := OwnerFirst().With("colour", "red"); !errors.Is(err, ErrUnknownOption) {
+	if _, err := OwnerFirst().With("flavor", "red"); !errors.Is(err, ErrUnknownOption) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -97,12 +97,12 @@ func TestPolicyTextIsItsInverse(t *testing.T) {
 			t.Errorf("%s: got %s, %v, %v", doc, got, err, p.Check())
 		}
 	})
-	for _, text := range []string{"", "owner-first", "owner-first two", "owner-first 2 colour=red", "owner-first 2 audio-only=loud", " 2"} {
+	for _, text := range []string{"", "owner-first", "owner-first two", "owner-first 2 flavor=red", "owner-first 2 audio-only=loud", " 2"} {
 		if p, err := ParsePolicy(text); err == nil {
 			t.Errorf("%q: got %s", text, p)
 		}
 	}
-	for _, doc := range []string{`[]`, `{"name":"owner-first","version":2,"options":{"colour":"red"}}`} {
+	for _, doc := range []string{`[]`, `{"name":"owner-first","version":2,"options":{"flavor":"red"}}`} {
 		if err := json.Unmarshal([]byte(doc), new(Policy)); err == nil {
 			t.Errorf("%s: accepted", doc)
 		}
