@@ -32,6 +32,7 @@ type cluster struct {
 
 	queue queue // posts that wait for their commit
 	uses  uses  // of receivers
+	toll  toll  // on bodies that cannot be read
 
 	flushing sync.Mutex // one at a time writes the tables of meetings
 	applying sync.Mutex // one at a time moves memory along the journal, or lets go of it

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/cdr"
 	"github.com/tallystick/tallystick/internal/license"
@@ -98,8 +100,40 @@ func unknownReceiver() error {
 // bridgeID is the id of the cluster whose receiver has this id: they differ in the prefix.
 func bridgeID(receiver string) string { return "brg_" + strings.TrimPrefix(receiver, "rcv_") }
 
-// refuse keeps a body that cannot be read, and says what is wrong with it.
+// toll makes a bridge that sends what cannot be read wait for its answers once it does so faster than at a rate: then it keeps
+// neither a processor nor the database from others.
+type toll struct {
+	mu  sync.Mutex // guards due
+	due time.Time  // when the next one is within the rate
+}
+
+const (
+	tollEvery = 200 * time.Millisecond
+	tollFree  = 20 // at once, after a while without any
+	tollMost  = 2 * time.Second
+)
+
+// pay returns how long the one at now has to wait.
+func (t *toll) pay(now time.Time) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if free := now.Add(-tollFree * tollEvery); t.due.Before(free) {
+		t.due = free
+	}
+	t.due = t.due.Add(tollEvery)
+	if most := now.Add(tollMost); t.due.After(most) {
+		t.due = most
+	}
+	return max(0, t.due.Sub(now))
+}
+
+// refuse keeps a body that cannot be read, and says what is wrong with it. Of very many it keeps none, and answers late.
 func (c *cluster) refuse(ctx context.Context, body []byte, cause error) error {
+	if wait := c.toll.pay(c.e.now()); wait > 0 {
+		pause(ctx, wait)
+		return license.Refuse(license.KindInvalid, "malformed-records", "the answer came late, and the body is not kept, as there are many like it",
+			"the call records cannot be read: %v", cause)
+	}
 	if err := c.keepRefused(ctx, body, int64(len(body)), cause); err != nil {
 		return outcome("keep refused body", err)
 	}

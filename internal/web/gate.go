@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/cdr"
@@ -18,7 +19,7 @@ import (
 // gate hands one envelope of a product to the authority and brings the answer back. A refusal may be an envelope too: the
 // status is for people and proxies, the product reads what is signed.
 func (s *server) gate(w http.ResponseWriter, r *http.Request) {
-	body, err := readBody(r, wire.MaxMessage)
+	body, err := s.readBody(r, wire.MaxMessage)
 	var envelope []byte
 	if err == nil {
 		envelope, err = s.Authority.Machine(r.Context(), r.PathValue("verb"), body)
@@ -44,7 +45,7 @@ func (s *server) gate(w http.ResponseWriter, r *http.Request) {
 // receive takes the call-detail records that a call bridge posts. Only 200 means that they are stored; a call bridge looks
 // at nothing but the status, and the text is for people. The type of the body is not looked at, as call bridges differ in it.
 func (s *server) receive(w http.ResponseWriter, r *http.Request) {
-	body, err := readBody(r, cdr.MaxBody)
+	body, err := s.readBody(r, cdr.MaxBody)
 	switch e := license.AsError(err); {
 	case err == nil:
 		_, err = s.Conference.Receive(r.Context(), r.PathValue("receiver"), body)
@@ -70,17 +71,43 @@ func (s *server) receive(w http.ResponseWriter, r *http.Request) {
 // firstRead is how much room a body gets before it has come: a claimed length alone costs no more than this.
 const firstRead = 16 << 10
 
-// readBody reads a body of at most limit bytes, which belongs to the caller. Of one that turns out to be larger, it returns
-// what was read, with the error.
-func readBody(r *http.Request, limit int64) ([]byte, error) {
+// maxReading is how many bytes of bodies may be in memory that have not come to their end: callers who let them drip do not
+// get more than this together.
+const maxReading = 128 << 20
+
+// arriving is a body on its way, counted with all others.
+type arriving struct {
+	io.Reader
+	all *atomic.Int64
+	own int64
+}
+
+var errCrowded = license.Refuse(license.KindUnavailable, "busy", "send it again; a call bridge does so by itself", "too many bodies arrive at once")
+
+// Read implements io.Reader.
+func (a *arriving) Read(b []byte) (int, error) {
+	n, err := a.Reader.Read(b)
+	a.own += int64(n)
+	if a.all.Add(int64(n)) > maxReading && a.own > firstRead {
+		return n, errCrowded
+	}
+	return n, err
+}
+
+// readBody reads a body of at most limit bytes, which belongs to the caller.
+func (s *server) readBody(r *http.Request, limit int64) ([]byte, error) {
 	if err := bounded(r, limit); err != nil {
 		return nil, err
 	}
+	from := &arriving{Reader: io.LimitReader(r.Body, limit+1), all: &s.arriving}
+	defer func() { s.arriving.Add(-from.own) }()
 	var b bytes.Buffer
 	// ReadFrom wants room for one read more when the end is reached.
 	b.Grow(int(min(max(r.ContentLength, 0), firstRead)) + bytes.MinRead)
-	_, err := b.ReadFrom(io.LimitReader(r.Body, limit+1))
+	_, err := b.ReadFrom(from)
 	switch {
+	case errors.Is(err, errCrowded):
+		return nil, errCrowded
 	case int64(b.Len()) > limit:
 		return b.Bytes(), tooLarge(limit)
 	case err != nil:

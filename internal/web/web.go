@@ -46,6 +46,8 @@ type server struct {
 	openAPI []byte // served as it is
 	boot    string // first part of request ids
 	count   atomic.Uint64
+
+	arriving atomic.Int64 // bytes of bodies that have not come to their end
 }
 
 // New makes the handler. It starts nothing.
