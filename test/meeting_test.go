@@ -2,8 +2,6 @@ package test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -152,28 +150,4 @@ func (d *desk) await(t *testing.T, what string, yes func() bool) {
 		}
 	}
 	t.Fatalf("%s: not within a minute", what)
-}
-
-// TestRecordedSamples plays the recorded posts of a real bridge when TALLY_SAMPLES names the folder that has them.
-func TestRecordedSamples(t *testing.T) {
-	t.Parallel()
-	dir := os.Getenv("TALLY_SAMPLES")
-	if dir == "" {
-		t.Log("TALLY_SAMPLES names no folder: the project's own fixtures were played by TestMeetingToReport")
-		return
-	}
-	d := newDesk(t, filepath.Join(t.TempDir(), "tally.db"))
-	d.json(tally(), "account", "create", "acme.example")
-	d.run(0, tally(), "conference", "enable")
-	url, _ := d.json(tally(), "conference", "bridge", "add", "cluster-1")["url"].(string)
-	for n := range 10 {
-		body, err := os.ReadFile(filepath.Join(dir, "mividas-2017", fmt.Sprintf("post-%02d.xml", n+1)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.post(url, string(body), 200)
-	}
-	if m := d.one(t); m["participantsMax"] != 3.0 || m["durationSeconds"] != 3955.0 || m["conflicts"] != 1.0 {
-		t.Errorf("meeting: %v", m)
-	}
 }

@@ -44,7 +44,7 @@ type meeting struct {
 
 // Change says what a record did.
 type Change struct {
-	Repeat   bool     // the record was there already; nothing changed
+	Repeat   bool     // the record was there already; at most it was not known in one of its meetings
 	Conflict bool     // another record of that identity was there, and stays
 	Touched  []string // keys of the meetings whose record sets grew
 	Merged   []Merge  // keys that are no more, in the order in which they went
@@ -71,7 +71,10 @@ func (rt *Router) Add(r *Record) Change {
 // RecordsOf gave under key. Meetings that its legs were also in are not made
 // from these records; until they are restored too, Knows is false for such legs.
 // Keys do not change by this if the caller restored before it added.
-func (rt *Router) Restore(key string, records []*Record) {
+//
+// It says what this did to others that are in memory: a meeting that was stored before a leg of it came has its records now, and
+// a leg that waited is where it belongs.
+func (rt *Router) Restore(key string, records []*Record) Change {
 	own := map[string]bool{}
 	if id, ok := strings.CutPrefix(key, callPrefix); ok {
 		own[id] = true
@@ -97,6 +100,8 @@ func (rt *Router) Restore(key string, records []*Record) {
 			n.gone = without(n.gone, key)
 		}
 	}
+	c.Repeat, c.Conflict, c.Touched = false, false, without(c.Touched, key)
+	return c
 }
 
 // Forget drops a meeting and everything that is in no other one.
@@ -273,6 +278,10 @@ func (rt *Router) add(r *Record, own map[string]bool, c *Change) {
 	set, held, ok := insert(n.records, r)
 	if !ok {
 		c.Repeat, c.Conflict = held.Digest == r.Digest, held.Digest != r.Digest
+		// A leg may be known by one of its meetings alone, while this one was stored before it came.
+		if c.Repeat && own == nil && h.kind != inCall && r.CallID != "" && rt.link(n, home{inCall, r.CallID}, c) {
+			n.touch(c)
+		}
 		return
 	}
 	n.records = set
@@ -293,6 +302,11 @@ func (rt *Router) add(r *Record, own map[string]bool, c *Change) {
 		rt.link(n, call, c)
 	}
 	rt.ensure(n)
+	n.touch(c)
+}
+
+// touch notes that the record sets of the meetings of a node grew.
+func (n *node) touch(c *Change) {
 	for _, m := range n.in {
 		if !slices.Contains(c.Touched, m.key) {
 			c.Touched = append(c.Touched, m.key)
@@ -324,8 +338,8 @@ func (rt *Router) ensure(n *node) {
 	rt.meetings[m.key] = m
 }
 
-// link puts a leg or recording into the meeting of a call; it waits no longer.
-func (rt *Router) link(n *node, h home, c *Change) {
+// link puts a leg or recording into the meeting of a call, where it waits no longer; it reports false when it was there.
+func (rt *Router) link(n *node, h home, c *Change) bool {
 	call := rt.node(h)
 	rt.ensure(call)
 	m := call.in[0]
@@ -333,7 +347,7 @@ func (rt *Router) link(n *node, h home, c *Change) {
 		n.gone = without(n.gone, h.ref())
 	}
 	if slices.Contains(n.in, m) {
-		return
+		return false
 	}
 	if len(n.in) == 1 && len(n.in[0].calls) == 0 {
 		rt.drop(n.in[0].key, m.key, c)
@@ -341,6 +355,7 @@ func (rt *Router) link(n *node, h home, c *Change) {
 	}
 	n.in = append(n.in, m)
 	m.others = append(m.others, n)
+	return true
 }
 
 // join puts a new call into the meeting of its correlator.

@@ -302,3 +302,33 @@ func BenchmarkRouterAdd(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/record")
 }
+
+// TestRepeatReachesTheOtherMeeting: a leg that moved is restored with one of its meetings; the other one was stored before the leg
+// came, and gets it when its records come again.
+func TestRepeatReachesTheOtherMeeting(t *testing.T) {
+	t.Parallel()
+	tp := &tape{session: "s"}
+	tp.callStart(0, "c", "x")
+	tp.callStart(1, "d", "y")
+	tp.legStart(2, "moves", "c")
+	tp.update(3, "moves", "c", StateConnected)
+	tp.update(5, "moves", "d", StateConnected)
+	whole := NewRouter()
+	for _, r := range tp.records {
+		whole.Add(r)
+	}
+	stored := map[string][]*Record{"corr:x": tp.records[:1], "corr:y": whole.RecordsOf("corr:y")}
+	for _, order := range [][]string{{"corr:x", "corr:y"}, {"corr:y", "corr:x"}} {
+		again := NewRouter()
+		var touched []string
+		for _, key := range order {
+			touched = append(touched, again.Restore(key, stored[key]).Touched...)
+		}
+		for _, r := range tp.records[2:] {
+			touched = append(touched, again.Add(r).Touched...)
+		}
+		if got, want := len(again.RecordsOf("corr:x")), len(whole.RecordsOf("corr:x")); got != want || !slices.Contains(touched, "corr:x") {
+			t.Errorf("restored in the order %v the first meeting has %d records, want %d; touched were %v", order, got, want, touched)
+		}
+	}
+}
