@@ -137,7 +137,7 @@ func (s *shell) rows(csv bool, columns, nothing string, n int, doc any, row func
 func showDirectory(d api.DirectorySummary) func(io.Writer) {
 	return func(w io.Writer) {
 		if d.Unchanged {
-			fmt.Fprintln(w, "Nothing has changed.")
+			fmt.Fprintln(w, "The directory in force stays as it was.")
 		}
 		fields(w, "Version", d.Version, "Imported", d.ImportedAt, "Users", d.Users, "With a personal license", d.Personal, "Spaces", d.Spaces, "Devices", d.Devices)
 		if d.UsersGone+d.SpacesGone > 0 {

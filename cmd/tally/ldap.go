@@ -299,6 +299,9 @@ func (c ldapSyncCmd) Run(ctx context.Context, s *shell) error {
 		if run.State == "held" && failure == nil {
 			failure = license.Refuse(license.KindRefused, "held", "look at it, then agree with `tally conference ldap accept "+run.Name+"`, or mend the directory and read it again",
 				"%s takes away much and waits; nothing was changed", run.Name)
+			if c.Preview {
+				failure = license.Refuse(license.KindRefused, "held", "mend the directory, or read it without --preview and agree then", "%s takes away much and would wait for somebody to agree; nothing was changed", run.Name)
+			}
 		}
 	}
 	if len(names) == 1 && failure != nil && len(runs) == 0 {

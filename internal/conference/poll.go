@@ -122,7 +122,7 @@ func (e *Engine) PollBridgeAPIs(ctx context.Context, who, account, bridge string
 }
 
 func noAPI(bridge string) error {
-	return license.Refuse(license.KindNotFound, "no-bridge-api", "set one: tally conference bridge api NAME --url https://… --user U --password-file F",
+	return license.Refuse(license.KindNotFound, "no-bridge-api", "set one: tally conference bridge api NAME --api https://… --user U --password-file F",
 		"the bridge %.140q has no API", bridge)
 }
 
