@@ -471,6 +471,30 @@ func TestDependenciesAreDecided(t *testing.T) {
 	}
 }
 
+// TestDecisionsAreNumberedOnce keeps a note's number out of the hands of two.
+func TestDecisionsAreNumberedOnce(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("docs/decisions/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := map[string]string{}
+	for _, file := range files {
+		number, _, _ := strings.Cut(filepath.Base(file), "-")
+		if other := taken[number]; other != "" {
+			t.Errorf("%s has the number of %s", file, other)
+		}
+		taken[number] = file
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(string(text), "# "+number+" ") {
+			t.Errorf("%s does not begin with its number: # %s …", file, number)
+		}
+	}
+}
+
 func TestAgentLinksNoFurtherModule(t *testing.T) {
 	t.Parallel()
 	built := map[string]bool{}

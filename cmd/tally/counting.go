@@ -264,6 +264,9 @@ func showActivation(all []api.Activation) func(io.Writer) {
 				fmt.Fprintln(w)
 			}
 			fmt.Fprintf(w, "%s (%s): level %d, renewed %s\n", cellText(a.Name), a.Bridge, a.Level, cellText(a.RenewedAt))
+			if len(a.Keys) == 0 {
+				fmt.Fprintln(w, "nothing is known of its activation keys: `tally conference activation set present|missing` says it")
+			}
 			t := newTable(w, "call bridge | key | until")
 			for _, k := range a.Keys {
 				state := "missing"

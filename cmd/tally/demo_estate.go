@@ -21,11 +21,12 @@ const (
 // demoOrders are the purchases of the demo, of the kinds that customers of conferencing and call control make.
 func demoOrders(now time.Time) []api.OrderFile {
 	day := func(days int) string { return now.AddDate(0, 0, days).Format(time.DateOnly) }
+	bought := day(-300) // before the meetings, which are counted against what was owned then
 	return []api.OrderFile{
 		{Order: "SO-104215", Lines: []api.OrderLine{
-			{SKU: "CUWL-PMP-K9", Quantity: 20, VirtualAccount: demoHQ},
-			{Tag: "cms-smp-plus", Quantity: 3, VirtualAccount: demoHQ},
-			{SKU: "R-CMS-K9", Quantity: 2, VirtualAccount: demoHQ},
+			{SKU: "CUWL-PMP-K9", Quantity: 20, VirtualAccount: demoHQ, Start: bought},
+			{Tag: "cms-smp-plus", Quantity: 3, VirtualAccount: demoHQ, Start: bought},
+			{SKU: "R-CMS-K9", Quantity: 2, VirtualAccount: demoHQ, Start: bought},
 			{Tag: "exp-rms", Quantity: 10, VirtualAccount: demoHQ},
 			{Tag: "exp-tp-room", Quantity: 12, VirtualAccount: demoHQ},
 		}},

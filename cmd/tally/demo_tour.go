@@ -44,6 +44,13 @@ func (d *demo) tour(ctx context.Context) error {
 	}
 	fmt.Fprintf(out, "%d of %d licenses are in compliance.\n", len(licenses)-short, len(licenses))
 
+	demand, err := d.client.ConferenceDemand(ctx, d.account, time.Time{}, time.Time{})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "\nThe shared licenses of the day:")
+	writeWhy(out, demand.Why, 0)
+
 	fmt.Fprintf(out, `
 Try in another terminal:
 
@@ -54,7 +61,12 @@ Try in another terminal:
   tally license list                  what is bought, used, short, and why
   tally meeting list                  which meeting took which license
   tally meeting why %s
-  tally conference usage              peaks per hour
+  tally meeting ask --space Boardroom what a meeting would take, without a call, under each policy
+  tally conference usage --peak       the highest moment, its meetings, and why each took what it took
+  tally conference demand             when shared licenses were short, why, and whom a personal one would have helped
+  tally conference compliance         days over what is owned, of the last 90
+  tally conference bridge list        what came from the call bridges
+  tally report users                  who hosts, how much, with which license
   tally report meetings -o meetings.csv
   tally instance list                 the products
   tally event verify                  the event chain and the books

@@ -140,7 +140,7 @@ func featuresOf(keys []meeting.Key, recording []meeting.Grant, now time.Time) []
 func (e *Engine) SetActivation(ctx context.Context, who, account, bridge string, key meeting.Key) error {
 	key.Bridge = strings.ToLower(strings.TrimSpace(key.Bridge))
 	if key.Bridge != "" && !isGUID(key.Bridge) {
-		return license.Refuse(license.KindInvalid, "bad-callbridge", "write the GUID as `tally conference bridge list` shows it", "%.80q is no GUID of a call bridge", key.Bridge)
+		return noCallBridge(key.Bridge)
 	}
 	if !key.Present && !key.Until.IsZero() {
 		return license.Refuse(license.KindInvalid, "bad-key", "leave the end out, or say that the key is present", "a key that is missing has no end")

@@ -50,7 +50,7 @@ func (e *Engine) AddBridge(ctx context.Context, who, account, name string, callB
 	allowed := make([]string, 0, len(callBridges))
 	for _, b := range callBridges {
 		if b = fold(b); !isGUID(b) {
-			return Bridge{}, "", license.Refuse(license.KindInvalid, "bad-callbridge", "copy the call bridge's GUID", "%.200q is no GUID of a call bridge", b)
+			return Bridge{}, "", noCallBridge(b)
 		}
 		allowed = append(allowed, b)
 	}
@@ -112,6 +112,12 @@ func isGUID(s string) bool {
 		}
 	}
 	return len(s) == 36
+}
+
+// noCallBridge refuses what is written for the GUID of a call bridge.
+func noCallBridge(guid string) error {
+	return license.Refuse(license.KindInvalid, "bad-callbridge", "copy the GUID, `tally conference bridge list` shows those that were seen",
+		"%.80q is no GUID of a call bridge", guid)
 }
 
 // Bridges lists the bridges of an account by id, those after an id, at most limit (1 to 1000, else 100).

@@ -177,7 +177,7 @@ func (in NewBridgeAPI) row() (db.BridgeApi, error) {
 	}
 	guid := fold(in.CallBridge)
 	if guid != "" && !isGUID(guid) {
-		return db.BridgeApi{}, license.Refuse(license.KindInvalid, "bad-callbridge", "copy the call bridge's GUID", "%.200q is no GUID of a call bridge", in.CallBridge)
+		return db.BridgeApi{}, noCallBridge(in.CallBridge)
 	}
 	every := cmp.Or(in.Every, DefaultEvery)
 	if every < minEvery || every > maxEvery {

@@ -411,13 +411,16 @@ func TestRule26Snapshots(t *testing.T) {
 		if last := got[len(got)-1]; last.Assigned != 1 && !h.clock.Now().After(last.At) {
 			t.Errorf("got %+v", last)
 		}
-		none, err := h.engine.Snapshots(t.Context(), h.account, SnapshotFilter{From: start, To: start.Add(time.Hour), CallBridge: "elsewhere"})
+		none, err := h.engine.Snapshots(t.Context(), h.account, SnapshotFilter{From: start, To: start.Add(time.Hour), CallBridge: "0377d63c-7e36-418b-a4dd-899adb474874"})
 		must(t, err)
 		if slices.ContainsFunc(none, func(s meeting.Snapshot) bool { return s.Personal+s.Full+s.PointToPoint > 0 }) {
 			t.Errorf("on another call bridge: got %+v", none)
 		}
 		if _, err := h.engine.Snapshots(t.Context(), h.account, SnapshotFilter{Bridge: "nowhere"}); license.AsError(err) == nil {
 			t.Errorf("got %v, want not found", err)
+		}
+		if _, err := h.engine.Snapshots(t.Context(), h.account, SnapshotFilter{CallBridge: "first"}); license.AsError(err) == nil || license.AsError(err).Code != "bad-callbridge" {
+			t.Errorf("got %v for what is no GUID, want bad-callbridge", err)
 		}
 	})
 }

@@ -23,7 +23,7 @@ type SnapshotFilter struct {
 
 // Snapshots returns the use every five minutes in the classes of the call bridges' own snapshots (domain rules 21, 22 and 26),
 // at multiples of five minutes, the oldest first. Errors: a license.Error of kind too large beyond 31 days, not found for an
-// unknown bridge.
+// unknown bridge, invalid for a call bridge that is no GUID.
 func (e *Engine) Snapshots(ctx context.Context, account string, f SnapshotFilter) ([]meeting.Snapshot, error) {
 	if f.From.IsZero() {
 		end := f.To
@@ -44,6 +44,10 @@ func (e *Engine) Snapshots(ctx context.Context, account string, f SnapshotFilter
 	}
 	if err := e.sync(ctx, account); err != nil {
 		return nil, err
+	}
+	f.CallBridge = fold(f.CallBridge)
+	if f.CallBridge != "" && !isGUID(f.CallBridge) {
+		return nil, noCallBridge(f.CallBridge)
 	}
 	var out []meeting.Snapshot
 	err = e.store.View(ctx, func(tx *store.Tx) error {

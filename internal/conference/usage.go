@@ -29,12 +29,13 @@ const (
 	meetingsKind = "meetings"
 )
 
-// Usage returns the use per hour and license of an account, for the hours that begin in [from, to) and have begun by now.
+// Usage returns the use per hour and license of an account, for the hours that overlap [from, to) and have begun by now.
 // Hours without use are left out. Errors: a license.Error of kind too large when that is more than 200,000 rows.
 func (e *Engine) Usage(ctx context.Context, account string, from, to time.Time) ([]HourUsage, error) {
 	if err := e.sync(ctx, account); err != nil {
 		return nil, err
 	}
+	from = from.Truncate(time.Hour)
 	if err := e.settle(ctx, account, from, to, far); err != nil {
 		return nil, err
 	}

@@ -30,6 +30,10 @@ func TestUsageByHour(t *testing.T) {
 		if at := start.Add(602 * time.Second); !got[0].PeakAt.Equal(at) {
 			t.Errorf("got the peak at %s, want %s when the third joined", got[0].PeakAt, at)
 		}
+		within, err := h.engine.Usage(t.Context(), h.account, eight.Add(20*time.Minute), eight.Add(30*time.Minute))
+		if must(t, err); len(within) != 1 || within[0] != got[0] {
+			t.Errorf("a question about a part of the hour: got %+v, want %+v", within, got[0])
+		}
 		h.receive(h.engine, receiver, body(run1, adHoc(3000, 602, 3)...)) // late
 		if got := hours(); got[0].Sixths != 18 || got[0].Meetings != 4 {
 			t.Errorf("after a late meeting: got %+v, want 18 sixths", got[0])

@@ -94,7 +94,7 @@ func countsBody(v *visit, c counts) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, " owned then</span></div><div class=\"scroller\" role=\"region\" aria-label=\"The highest moment\" tabindex=\"0\"><table class=\"meetings stack\"><caption class=\"unseen\">The meetings of the highest moment, the largest first</caption> <thead><tr><th scope=\"col\">Meeting</th><th scope=\"col\">Host</th><th scope=\"col\" class=\"num\">Takes</th><th scope=\"col\">Why</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, " owned then</span></div><div class=\"scroller\" role=\"region\" aria-label=\"The highest moment\" tabindex=\"0\"><table class=\"meetings moment stack\"><caption class=\"unseen\">The meetings of the highest moment, the largest first</caption> <thead><tr><th scope=\"col\">Meeting</th><th scope=\"col\">Host</th><th scope=\"col\" class=\"num\">Takes</th><th scope=\"col\">Why</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -156,7 +156,7 @@ func meetingReason(f conference.Fact) api.Reason {
 func (s *server) listUsage(ctx context.Context, in *struct {
 	AccountPath
 	Paging
-	From string `query:"from" doc:"First hour: 2026-01-31 or RFC 3339; open when left out."`
+	From string `query:"from" doc:"Begin: 2026-01-31 or RFC 3339; the hour in which it lies is whole. Open when left out."`
 	To   string `query:"to" doc:"End, which is not part of it; open when left out."`
 }) (*reply[api.List[api.HourUse]], error) {
 	id, err := s.Authority.Scope(ctx, in.Who, access.See, in.Account)
