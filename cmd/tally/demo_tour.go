@@ -61,7 +61,7 @@ Try in another terminal:
   tally license list                  what is bought, used, short, and why
   tally meeting list                  which meeting took which license
   tally meeting why %s
-  tally meeting ask --space Boardroom what a meeting would take, without a call, under each policy
+  tally meeting ask --space Boardroom  what a meeting would take, without a call, under each policy
   tally conference usage --peak       the highest moment, its meetings, and why each took what it took
   tally conference demand             when shared licenses were short, why, and whom a personal one would have helped
   tally conference compliance         days over what is owned, of the last 90
