@@ -113,7 +113,7 @@ func (e *Engine) Meetings(ctx context.Context, account string, f Filter, cursor 
 			}
 			out = append(out, m)
 		}
-		if err := showSeconds(ctx, tx, account, out); err != nil {
+		if err := e.showSeconds(ctx, tx, account, out); err != nil {
 			return err
 		}
 		return conflicts(ctx, tx, account, out)
@@ -174,7 +174,7 @@ func (e *Engine) Meeting(ctx context.Context, account, id string) (Meeting, erro
 		if out[0], err = meetingOf(row, math.MaxInt); err != nil {
 			return err
 		}
-		if err := showSeconds(ctx, tx, account, out); err != nil {
+		if err := e.showSeconds(ctx, tx, account, out); err != nil {
 			return err
 		}
 		return conflicts(ctx, tx, account, out)

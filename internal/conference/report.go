@@ -114,13 +114,13 @@ func (e *Engine) meetingsReport(ctx context.Context, account string, from, to ti
 		}
 		out.Rows = out.Rows[:0]
 		sentences := map[string]string{}
-		var overlaps overlapping
-		if len(rows) > 0 {
-			found, err := readOverlaps(ctx, tx, account, rows[0].StartedAt, far)
-			if err != nil {
-				return err
-			}
-			overlaps = *found
+		times := make([]window, len(rows))
+		for i, r := range rows {
+			times[i] = window{r.StartedAt, counted(r.StartedAt, r.EndedAt)}
+		}
+		overlaps, err := e.readOverlaps(ctx, tx, account, times)
+		if err != nil {
+			return err
 		}
 		for _, r := range rows {
 			if overlaps.firsts[r.MeetingID] != nil || overlaps.seconds[r.MeetingID] != nil {

@@ -1,9 +1,11 @@
 package conference
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/meeting"
@@ -102,25 +104,55 @@ type overlapping struct {
 	firsts, seconds map[string][]int // overlaps by the meeting that holds the license, and by the other one
 }
 
-// readOverlaps finds the overlaps of the segments of [from, to).
-func readOverlaps(ctx context.Context, tx *store.Tx, account string, from, to int64) (*overlapping, error) {
+// window is the time of [from, to), in milliseconds.
+type window struct{ from, to int64 }
+
+// windows puts those together that are less than a day apart.
+func windows(all []window) []window {
+	slices.SortFunc(all, func(a, b window) int { return cmp.Compare(a.from, b.from) })
+	out := all[:0]
+	for _, w := range all {
+		if n := len(out); n > 0 && w.from < out[n-1].to+day {
+			out[n-1].to = max(out[n-1].to, w.to)
+			continue
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// readOverlaps finds the overlaps of the segments of some times. A meeting whose end never comes holds a license for as long as
+// it counts.
+func (e *Engine) readOverlaps(ctx context.Context, tx *store.Tx, account string, times []window) (*overlapping, error) {
 	all := &overlapping{firsts: map[string][]int{}, seconds: map[string][]int{}}
-	for _, lasting := range []bool{false, true} {
-		upto := int64(far)
-		if !lasting {
-			upto = min(to+day, far-1)
-		}
-		rows, err := tx.PersonalSegments(ctx, db.PersonalSegmentsParams{AccountID: account, Lasting: lasting, FromAt: from, UptoAt: upto, ToAt: to, Page: maxTakings})
-		if err != nil {
-			return nil, fmt.Errorf("read personal segments: %w", err)
-		}
-		for _, r := range rows {
-			h := meeting.Held{Meeting: r.MeetingID, User: r.UserJid, From: store.At(r.FromAt)}
-			if r.ToAt != far {
-				h.To = store.At(r.ToAt)
+	now := store.Ms(e.now())
+	for _, w := range windows(times) {
+		for _, lasting := range []bool{false, true} {
+			upto := int64(far)
+			if !lasting {
+				upto = min(w.to+day, far-1)
 			}
-			all.held = append(all.held, h)
+			rows, err := tx.PersonalSegments(ctx, db.PersonalSegmentsParams{AccountID: account, Lasting: lasting, FromAt: w.from, UptoAt: upto, ToAt: w.to, Page: maxTakings + 1})
+			if err != nil {
+				return nil, fmt.Errorf("read personal segments: %w", err)
+			}
+			if len(rows) > maxTakings {
+				return nil, tooMany()
+			}
+			for _, r := range rows {
+				h := meeting.Held{Meeting: r.MeetingID, User: r.UserJid, From: store.At(r.FromAt)}
+				if end := counted(r.FromAt, r.ToAt); r.ToAt != far || end <= now {
+					h.To = store.At(end)
+				}
+				all.held = append(all.held, h)
+			}
 		}
+	}
+	if len(times) > 1 { // a stretch may be in several times
+		slices.SortFunc(all.held, func(a, b meeting.Held) int {
+			return cmp.Or(strings.Compare(a.Meeting, b.Meeting), a.From.Compare(b.From))
+		})
+		all.held = slices.Compact(all.held)
 	}
 	all.overlaps = meeting.Overlaps(all.held)
 	for i, o := range all.overlaps {
@@ -137,24 +169,25 @@ func readOverlaps(ctx context.Context, tx *store.Tx, account string, from, to in
 }
 
 // showSeconds says in meetings where they, or others, are second meetings of a personal license.
-func showSeconds(ctx context.Context, tx *store.Tx, account string, meetings []Meeting) error {
-	from, to := int64(far), int64(0)
+func (e *Engine) showSeconds(ctx context.Context, tx *store.Tx, account string, meetings []Meeting) error {
+	var times []window
 	for i := range meetings {
 		for _, s := range meetings[i].Segments {
 			if s.User == "" {
 				continue
 			}
-			end := int64(far)
+			w := window{store.Ms(s.From), far}
 			if s.To != nil {
-				end = store.Ms(*s.To)
+				w.to = store.Ms(*s.To)
 			}
-			from, to = min(from, store.Ms(s.From)), max(to, end)
+			w.to = counted(w.from, w.to)
+			times = append(times, w)
 		}
 	}
-	if to == 0 {
+	if len(times) == 0 {
 		return nil
 	}
-	all, err := readOverlaps(ctx, tx, account, from, to)
+	all, err := e.readOverlaps(ctx, tx, account, times)
 	for i := range meetings {
 		if err == nil {
 			all.show(&meetings[i])

@@ -112,3 +112,49 @@ func TestRule24ChargedOrShared(t *testing.T) {
 		}
 	})
 }
+
+// TestRule24NoLicenseIsHeldForEver: a meeting whose end never comes holds the license for as long as it is counted, in what is
+// shown as in what is counted.
+func TestRule24NoLicenseIsHeldForEver(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		_, receiver := h.bridge("Main")
+		h.directory(true)
+		_, err := h.engine.SetPolicy(t.Context(), "admin", h.account, "", "owner-first", map[string]string{"second-meeting": "shared"})
+		must(t, err)
+		h.receive(h.engine, receiver, body(run1, callStart(0, 0, call1, corr1), legStart(1, 0, legA, call1), legIn(2, 0, legA, call1)))
+		for i, later := range []int{20 * 86400, 40 * 86400} {
+			h.clock.Advance(start.Add(time.Duration(later+1800) * time.Second).Sub(h.clock.Now()))
+			call, corr, leg := fmt.Sprintf("%s%d", call1[:35], i+3), fmt.Sprintf("%s%d", corr1[:35], i+3), fmt.Sprintf("%s%d", legA[:35], i+3)
+			h.receive(h.engine, receiver, body(run1, callStart(10+5*i, later, call, corr), legStart(11+5*i, later, leg, call), legIn(12+5*i, later, leg, call),
+				legEnd(13+5*i, later+600, leg), callEnd(14+5*i, later+600, call, 1, 600)))
+		}
+		for _, e := range []*Engine{h.engine, h.open()} {
+			all := h.meetings(e)
+			if all[1].Segments[0].Rule != meeting.RuleSecond || all[0].Segments[0].Rule != meeting.RuleOwner || all[0].Second {
+				t.Errorf("got %s", brief(all))
+			}
+			rows, err := e.Usage(t.Context(), h.account, all[0].StartedAt.Truncate(time.Hour), h.clock.Now())
+			must(t, err)
+			if len(rows) != 1 || rows[0].Tag != meeting.Personal.Tag() || rows[0].Sixths != 6 {
+				t.Errorf("counted after the month: got %+v", rows)
+			}
+			report, err := e.Report(t.Context(), h.account, "meetings", start.Add(-time.Hour), h.clock.Now())
+			must(t, err)
+			var rules []any
+			for _, r := range report.Rows {
+				rules = append(rules, r[slices.Index(report.Columns, "rule")])
+			}
+			if want := []any{"owner", meeting.RuleSecond, "owner"}; !slices.Equal(rules, want) {
+				t.Errorf("reported: got %v, want %v", rules, want)
+			}
+		}
+	})
+}
+
+func TestWindowsAreADayApart(t *testing.T) {
+	t.Parallel()
+	got := windows([]window{{5 * day, 5*day + 10}, {0, 10}, {day / 2, day}, {3*day - 1, 3 * day}, {2, 4}})
+	if want := []window{{0, day}, {3*day - 1, 3 * day}, {5 * day, 5*day + 10}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
