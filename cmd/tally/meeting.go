@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,18 +33,28 @@ func (c meetingListCmd) Run(ctx context.Context, s *shell) error {
 		})
 }
 
-// takenBy says what a meeting took at most, and who was charged; nothing where nobody took part or no user was charged.
+// takenBy says what a meeting took of each license at most, one after the other, and who was charged; nothing where nobody took
+// part or no user was charged.
 func takenBy(m api.Meeting) (taken, user string) {
-	var most api.Segment
+	var most []api.Segment // one for each license
+	var users []string
 	for _, segment := range m.Segments {
-		if segment.Sixths > most.Sixths {
-			most = segment
+		i := slices.IndexFunc(most, func(s api.Segment) bool { return s.Tag == segment.Tag })
+		if i < 0 {
+			i, most = len(most), append(most, segment)
+		}
+		if segment.Sixths > most[i].Sixths {
+			most[i] = segment
+		}
+		if segment.User != "" && !slices.Contains(users, segment.User) {
+			users = append(users, segment.User)
 		}
 	}
-	if most.Sixths == 0 {
-		return "", ""
+	texts := make([]string, len(most))
+	for i, segment := range most {
+		texts[i] = taking(segment)
 	}
-	return taking(most), most.User
+	return strings.Join(texts, ", "), strings.Join(users, ", ")
 }
 
 // taking words what a segment takes.
@@ -103,14 +114,7 @@ func (c meetingWhyCmd) Run(ctx context.Context, s *shell) error {
 	}
 	return s.print(m, func(w io.Writer) {
 		writeMeeting(w, m)
-		for _, segment := range m.Segments {
-			user := ""
-			if segment.User != "" {
-				user = ", charged to " + cellText(segment.User)
-			}
-			fmt.Fprintf(w, "\n%s to %s: %s%s (rule %s)\n", cellText(segment.From), cellText(segment.To), taking(segment), user, segment.Rule)
-			writeWhy(w, segment.Why, segment.More)
-		}
+		writeSegments(w, m.Segments)
 		if len(m.Segments) == 0 {
 			fmt.Fprintln(w, "\nno license was taken")
 			writeWhy(w, m.Why, m.More)
@@ -143,6 +147,21 @@ func meeting(ctx context.Context, s *shell, id string) (api.Meeting, error) {
 func writeMeeting(w io.Writer, m api.Meeting) {
 	fields(w, "Meeting", m.ID, "Name", m.Name, "Space", m.Space, "Type", m.CallType, "Started", m.StartedAt, "Ended", m.EndedAt, "Duration", duration(m),
 		"Participants at most", m.ParticipantsMax, "Policy", m.Policy, "Directory version", m.DirectoryVersion)
+}
+
+// writeSegments says what a meeting takes, segment by segment, and why.
+func writeSegments(w io.Writer, segments []api.Segment) {
+	for _, segment := range segments {
+		user, to := "", "now"
+		if segment.To != nil {
+			to = cellText(segment.To)
+		}
+		if segment.User != "" {
+			user = ", charged to " + cellText(segment.User)
+		}
+		fmt.Fprintf(w, "\n%s to %s: %s%s (rule %s)\n", cellText(segment.From), to, taking(segment), user, segment.Rule)
+		writeWhy(w, segment.Why, segment.More)
+	}
 }
 
 func writeWhy(w io.Writer, why []api.Reason, more int) {

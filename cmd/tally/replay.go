@@ -32,6 +32,9 @@ type replayed struct {
 
 // Run decides stored meetings again and shows what differs.
 func (c replayCmd) Run(ctx context.Context, s *shell) error {
+	if c.Policy != "" && c.Write {
+		return usage("leave out one of them; policies are put in force with `tally conference policy set`", "what another policy would decide is not written")
+	}
 	r, account, err := s.in(ctx)
 	if err != nil {
 		return err
