@@ -214,7 +214,7 @@ func (f Fact) secondText() string {
 	case FirstOfSome:
 		return fmt.Sprintf("The personal license of %s is charged for a second meeting as well, %s, %s.", user, other, f.Args["when"])
 	case SecondShared:
-		return fmt.Sprintf("This is a second meeting: the personal license of %s is held by %s, %s, so this one takes a shared license meanwhile.", user, other, f.Args["when"])
+		return fmt.Sprintf("But this is a second meeting: the personal license of %s is held by %s, %s, so this one takes a shared license meanwhile.", user, other, f.Args["when"])
 	case FirstHeld:
 		return fmt.Sprintf("A second meeting of %s, %s, takes a shared license, %s, as this one holds the personal license.", user, other, f.Args["when"])
 	}
@@ -245,7 +245,7 @@ func (f Fact) helpText() string {
 	case HelpServiceAccount:
 		return "What would help: a booking program that fills in the owner of the booking, name and address, and not its own account."
 	case HelpMember:
-		return "What would help besides: a participant with a personal license who joins with a JID or a device of the directory."
+		return "What would help: a participant with a personal license who joins with a JID or a device of the directory."
 	}
 	return ""
 }
