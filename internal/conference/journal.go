@@ -99,19 +99,32 @@ func (c *cluster) readPosts(ctx context.Context, tx *store.Tx, after, through in
 
 // load fills memory from the tables, once: sessions, meetings that run, and the posts that those do not show yet.
 func (c *cluster) load(ctx context.Context) error {
-	c.mu.Lock()
-	loaded := c.loaded
-	c.mu.Unlock()
-	if loaded {
+	if c.isLoaded() {
 		return nil
 	}
-	return c.reload(ctx)
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	if c.isLoaded() { // by another one meanwhile
+		return nil
+	}
+	return c.reloadLocked(ctx)
+}
+
+func (c *cluster) isLoaded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.loaded
 }
 
 // reload forgets what is in memory and loads it anew.
 func (c *cluster) reload(ctx context.Context) error {
 	c.applying.Lock()
 	defer c.applying.Unlock()
+	return c.reloadLocked(ctx)
+}
+
+// reloadLocked is reload where applying is held.
+func (c *cluster) reloadLocked(ctx context.Context) error {
 	var row db.Cluster
 	var share bool
 	var sessions []*session

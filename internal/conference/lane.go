@@ -219,15 +219,16 @@ type verdict struct {
 
 // write is what one commit does. Its closure may run twice and starts from the beginning each time.
 type write struct {
-	judged  []verdict
-	seq     int64 // up to which memory knew the journal when it judged
-	ran     bool
-	unsure  []identity               // heard, and their digest is not in memory
-	looked  map[identity]*cdr.Record // what the journal said of those, and of others; nil for nothing
-	foreign []*journalPost
-	posts   []*journalPost // foreign ones and ours, to be taken into memory
-	fresh   int64
-	clashes int
+	judged     []verdict
+	seq        int64 // up to which memory knew the journal when it judged
+	generation int   // of memory, at the same time
+	ran        bool
+	unsure     []identity               // heard, and their digest is not in memory
+	looked     map[identity]*cdr.Record // what the journal said of those, and of others; nil for nothing
+	foreign    []*journalPost
+	posts      []*journalPost // foreign ones and ours, to be taken into memory
+	fresh      int64
+	clashes    int
 }
 
 // idle reports whether there is nothing to write: every record is known.
@@ -245,7 +246,7 @@ func (c *cluster) prepare(batch []*post) write {
 func (c *cluster) judge(batch []*post, w *write) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w.seq, w.fresh, w.clashes, w.unsure = c.seq, 0, 0, w.unsure[:0]
+	w.seq, w.generation, w.fresh, w.clashes, w.unsure = c.seq, c.generation, 0, 0, w.unsure[:0]
 	staged := c.staged
 	clear(staged)
 	for _, p := range w.foreign {
@@ -311,29 +312,44 @@ func (c *cluster) write(ctx context.Context, tx *store.Tx, batch []*post, w *wri
 	if err != nil {
 		return fmt.Errorf("number posts of %s: %w", c.id, err)
 	}
-	before := last - taken
-	if before-w.seq > maxForeign || before < w.seq {
-		return errFar
-	}
-	if before > w.seq {
-		if w.foreign, err = c.readPosts(ctx, tx, w.seq, before); err != nil {
-			return err
-		}
-	}
-	if err := c.lookUp(ctx, tx, w); err != nil {
+	if err := c.settle(ctx, tx, batch, w, last-taken); err != nil {
 		return err
 	}
-	if w.foreign != nil || w.looked != nil {
-		c.judge(batch, w)
-		w.seq = min(w.seq, before)
-		if w.fresh != taken {
-			if last, err = take(w.fresh - taken); err != nil {
-				return fmt.Errorf("number posts of %s: %w", c.id, err)
-			}
+	if w.fresh != taken {
+		if last, err = take(w.fresh - taken); err != nil {
+			return fmt.Errorf("number posts of %s: %w", c.id, err)
 		}
 	}
 	w.posts = append(w.posts, w.foreign...)
 	return c.insert(ctx, tx, batch, w, last-w.fresh)
+}
+
+// settle judges a batch until what memory does not know of the journal, which ends with the post before, is read: memory may
+// be filled anew meanwhile, and then with what the journal was a moment ago.
+func (c *cluster) settle(ctx context.Context, tx *store.Tx, batch []*post, w *write, before int64) (err error) {
+	for range 3 {
+		if before-w.seq > maxForeign || before < w.seq {
+			return errFar
+		}
+		if before > w.seq {
+			if w.foreign, err = c.readPosts(ctx, tx, w.seq, before); err != nil {
+				return err
+			}
+		}
+		if err := c.lookUp(ctx, tx, w); err != nil {
+			return err
+		}
+		if w.foreign == nil && w.looked == nil {
+			return nil
+		}
+		was := w.generation
+		if c.judge(batch, w); w.generation == was && len(w.unsure) == 0 {
+			return nil
+		}
+		w.foreign, w.looked = nil, nil
+		c.judge(batch, w)
+	}
+	return errFar
 }
 
 // lookUp asks the journal for the records whose digest is not in memory.

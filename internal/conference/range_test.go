@@ -3,6 +3,7 @@ package conference
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/store"
@@ -134,6 +135,54 @@ func TestRecordIsFoundAmongManyPosts(t *testing.T) {
 			if r := h.receive(later, receiver, nested(i)); r.New != 0 || r.Repeats != 2 {
 				t.Fatalf("post %d again: got %+v, want two repeats", i, r)
 			}
+		}
+	})
+}
+
+// TestLoadBesidePosts: memory that is filled anew beside the lane, with what the journal was a moment ago, makes no record
+// count twice.
+func TestLoadBesidePosts(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		_, receiver := h.bridge("Main")
+		record := func(i int) rec {
+			id := fmt.Sprintf("44444444-0000-4000-9000-%012d", i)
+			return callStart(i, i, id, "55"+id[2:])
+		}
+		for i := range 30 {
+			h.receive(h.engine, receiver, body(run1, record(i)))
+		}
+		h.meetings(h.engine)
+		done := make(chan struct{})
+		var loads sync.WaitGroup
+		for range 2 {
+			loads.Go(func() {
+				for {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					for _, c := range h.engine.all() {
+						if err := c.reload(t.Context()); err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				}
+			})
+		}
+		for i := 30; i < 130; i++ {
+			if r := h.receive(h.engine, receiver, body(run1, record(i))); r.New != 1 {
+				t.Errorf("record %d: got %+v, want a new one", i, r)
+			}
+			if r := h.receive(h.engine, receiver, body(run1, record(i-30), record(i))); r.Repeats != 2 {
+				t.Errorf("record %d again: got %+v, want two repeats", i, r)
+			}
+		}
+		close(done)
+		loads.Wait()
+		if b := h.bridgeNow(h.engine); b.Records != 130 {
+			t.Errorf("%d records count, want 130", b.Records)
 		}
 	})
 }
