@@ -30,6 +30,9 @@ func (c conferenceUsageCmd) Run(ctx context.Context, s *shell) error {
 		return err
 	}
 	if c.Peak {
+		if c.By != "hour" && c.By != "peak" {
+			return usage("ask two questions, or leave one out", "--peak is --by peak, and --by %s was given too", c.By)
+		}
 		c.By = "peak"
 	}
 	switch c.By {

@@ -37,6 +37,8 @@ func TestCountingVerbs(t *testing.T) {
 		{[]string{"conference", "usage", "--by", "curve", "--from", from}, 0, []string{"AT LEAST", "100.00 %"}},
 		{[]string{"conference", "usage", "--peak"}, 0, []string{"peak 2 at", "mtg_", "no permanent space", "Personal Multiparty Plus (cms-pmp-plus): no use"}},
 		{[]string{"conference", "usage", "--by", "week"}, exitUsage, []string{"hour"}},
+		{[]string{"conference", "usage", "--by", "day", "--peak"}, exitUsage, []string{"--by day"}},
+		{[]string{"conference", "activation", "show"}, 0, []string{"nothing is known of its activation keys"}},
 		{[]string{"conference", "demand"}, 0, []string{"1 shared license more.", "WORST"}},
 		{[]string{"conference", "compliance"}, 0, []string{"15, 45 and 90 days", "cms-pmp-plus"}},
 		{[]string{"conference", "compliance", "--thresholds", "1,2,3"}, 0, []string{"1, 2 and 3 days"}},
@@ -62,6 +64,14 @@ func TestCountingVerbs(t *testing.T) {
 				t.Errorf("%v: exit %d, want %d, and want %q:\n%s%s", row.args, got.code, row.code, says, got.stdout, got.stderr)
 			}
 		}
+	}
+	events := s.must("event", "list", "--json")
+	for _, same := range [][]string{{"compliance", "--thresholds", "1,2,3"}, {"allocation", "set", "--bridge", "HQ", "cms-smp-plus=1"},
+		{"activation", "set", "--bridge", "HQ", "present", "--until", "2030-01-01"}} {
+		s.must(append([]string{"conference"}, same...)...)
+	}
+	if before, after := strings.Count(events, `"conference.`), strings.Count(s.must("event", "list", "--json"), `"conference.`); before < 4 || after != before {
+		t.Errorf("what was set again has events of its own: %d, then %d", before, after)
 	}
 }
 

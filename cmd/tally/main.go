@@ -118,7 +118,7 @@ type program struct {
 			} `cmd:"" name:"api" help:"The API of call bridges, which is read only."`
 		} `cmd:"" help:"Call bridges."`
 		Directory struct {
-			Import  directoryImportCmd  `cmd:"" help:"Replace the directory of users and spaces."`
+			Import  directoryImportCmd  `cmd:"" help:"Replace what directory files say of users, spaces and devices."`
 			Show    directoryShowCmd    `cmd:"" help:"Show which directory is in force, its users, spaces, clashes or sources."`
 			Changes directoryChangesCmd `cmd:"" help:"The calendar: who appeared, disappeared, gained or lost a personal license."`
 			Accept  ldapAcceptCmd       `cmd:"" help:"Agree to a change of a source that is held."`

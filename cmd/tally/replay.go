@@ -15,7 +15,7 @@ type replayCmd struct {
 	periodFlags
 	Bridge string `help:"Only meetings of this bridge." placeholder:"NAME"`
 	Policy string `help:"Show what this policy would have decided." placeholder:"NAME"`
-	Write  bool   `help:"Put what is decided now in the place of what is stored."`
+	Write  bool   `env:"-" help:"Put what is decided now in the place of what is stored."`
 }
 
 // replayed is the document of a whole replay.

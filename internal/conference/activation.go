@@ -150,6 +150,15 @@ func (e *Engine) SetActivation(ctx context.Context, who, account, bridge string,
 		if err != nil {
 			return err
 		}
+		rows, err := tx.ActivationKeys(ctx, account)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(rows, func(r db.ActivationKey) bool {
+			return r.ClusterID == c.ClusterID && r.Callbridge == key.Bridge && r.Present == key.Present && r.UntilAt == store.Ms(key.Until)
+		}) {
+			return nil
+		}
 		if err := tx.PutActivationKey(ctx, db.PutActivationKeyParams{AccountID: account, ClusterID: c.ClusterID, Callbridge: key.Bridge,
 			Present: key.Present, UntilAt: store.Ms(key.Until)}); err != nil {
 			return err

@@ -117,6 +117,7 @@ func (e *Engine) Allocate(ctx context.Context, who, account, bridge string, quan
 		if err != nil {
 			return err
 		}
+		changed := map[string]int64{}
 		for _, tag := range slices.Sorted(maps.Keys(quantities)) {
 			n := quantities[tag]
 			a, known := have[tag]
@@ -129,11 +130,18 @@ func (e *Engine) Allocate(ctx context.Context, who, account, bridge string, quan
 					"of %s, %d are owned, of which %d are not allocated; the bridge %s has %d and cannot get %d", tag, a.Purchased, a.Unallocated, c.Name,
 					a.Allocated[c.ClusterID], n)
 			}
+			if n == a.Allocated[c.ClusterID] {
+				continue
+			}
+			changed[tag] = n
 			if err := tx.PutAllocation(ctx, db.PutAllocationParams{AccountID: account, ClusterID: c.ClusterID, Tag: tag, Quantity: n}); err != nil {
 				return err
 			}
 		}
-		_, err = chain.Record(ctx, who, "conference.allocated", c.ClusterID, map[string]any{"quantities": quantities})
+		if len(changed) == 0 {
+			return nil
+		}
+		_, err = chain.Record(ctx, who, "conference.allocated", c.ClusterID, map[string]any{"quantities": changed})
 		return err
 	})
 }

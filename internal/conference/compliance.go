@@ -118,6 +118,9 @@ func (e *Engine) SetThresholds(ctx context.Context, who, account string, t meeti
 			"the thresholds must ascend, from 1 day to at most %d", meeting.WindowDays)
 	}
 	return e.change(ctx, account, "set thresholds", func(tx *store.Tx, chain *store.LockedAccount) error {
+		if have, err := thresholds(ctx, tx, account); err != nil || have == t {
+			return err
+		}
 		if err := tx.PutThresholds(ctx, db.PutThresholdsParams{AccountID: account, Level1: int64(t[0]), Level2: int64(t[1]), Level3: int64(t[2])}); err != nil {
 			return err
 		}

@@ -51,6 +51,15 @@ func TestOpenAPIIsCommitted(t *testing.T) {
 		}
 	}
 	committed(t, "../../docs/openapi.json", a.body)
+	page, err := os.ReadFile("../../docs/rest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range document.Paths {
+		if rest, ok := strings.CutPrefix(path, "/api/v1/accounts/{account}/conference"); ok && !bytes.Contains(page, []byte("`…"+rest+"`")) {
+			t.Errorf("docs/rest.md has no line on %s", path)
+		}
+	}
 }
 
 // TestProtocolExamples fills the examples of the protocol page from real exchanges. Chance and clock are fixed, so that
