@@ -88,7 +88,7 @@ type BridgeTail struct {
 	CallBridge string `json:"callBridge,omitempty" doc:"GUID of the call bridge."`
 	Session    string `json:"session,omitempty" doc:"Its run."`
 	Next       int64  `json:"next" doc:"Index of its next record, as it says."`
-	Heard      int64  `json:"heard" doc:"Last index that came, and one."`
+	Heard      int64  `json:"heard" doc:"The index after the last one that came; 0 when none came of this run."`
 	Lost       int64  `json:"lost,omitempty" doc:"Records that did not come; meetings of the time are marked incomplete."`
 }
 

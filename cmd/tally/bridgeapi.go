@@ -181,11 +181,14 @@ func writeAPI(w io.Writer, a api.BridgeAPI) {
 	f := a.Found
 	tail := ""
 	if t := f.Tail; t != nil {
-		tail = fmt.Sprintf("%s (the next is %d, heard up to %d)", t.State, t.Next, t.Heard-1)
+		tail = fmt.Sprintf("%s (the next is %d, nothing heard of this run)", t.State, t.Next)
+		if t.Heard > 0 {
+			tail = fmt.Sprintf("%s (the next is %d, heard up to %d)", t.State, t.Next, t.Heard-1)
+		}
 	}
 	learned := ""
 	if d := f.Directory; d != nil {
-		learned = fmt.Sprintf("%d users, %d spaces, read %s: %s", d.Users, d.Spaces, d.ReadAt.UTC().Format(time.DateTime), d.State)
+		learned = fmt.Sprintf("%s, %s, read %s: %s", counted(int64(d.Users), "user", "users"), counted(int64(d.Spaces), "space", "spaces"), d.ReadAt.UTC().Format(time.DateTime), d.State)
 	}
 	fields(w, "API", a.URL, "Id", a.ID, "Bridge", a.BridgeName, "User", a.User, "Known by", a.Trust, "Every", time.Duration(a.IntervalSeconds)*time.Second,
 		"Asked", f.AskedAt, "Answered", f.AnsweredAt, "Version", f.Version, "Active calls", fmt.Sprintf("%d, of which %d run here", f.Calls, f.Running),

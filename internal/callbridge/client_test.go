@@ -5,6 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -169,5 +172,57 @@ func TestAddressesAndCertificates(t *testing.T) {
 	trusting := client(t, b, func(c *callbridge.Config) { c.TLS = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12} })
 	if _, err := trusting.Status(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCallsComeAndGoWhileTheyAreListed(t *testing.T) {
+	t.Parallel()
+	b := double.Start(t)
+	n := 0
+	b.Between(func(string) { // one begins, at the front, before each page
+		n++
+		var calls strings.Builder
+		for i := range 7 + n {
+			fmt.Fprintf(&calls, `<call id="call-%d"><name>Daily</name></call>`, 7+n-i)
+		}
+		b.Set("/calls", fmt.Sprintf(`<calls total="0">%s</calls>`, calls.String()))
+	})
+	calls, err := client(t, b).Calls(t.Context())
+	if err != nil || len(calls) < 7 {
+		t.Fatalf("got %d calls, %v", len(calls), err)
+	}
+	seen := map[callbridge.Text]bool{}
+	for _, c := range calls {
+		if seen[c.ID] {
+			t.Errorf("%s comes twice", c.ID)
+		}
+		seen[c.ID] = true
+	}
+}
+
+// TestOldServersGiveAllSnapshots: one that does not know startTime may have years of them, and is read no further than is asked for.
+func TestOldServersGiveAllSnapshots(t *testing.T) {
+	t.Parallel()
+	newest := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		offset, err := strconv.Atoi(r.URL.Query().Get("offset"))
+		if err != nil {
+			t.Error(err)
+		}
+		fmt.Fprint(w, `<MPLicenseUsage total="200000">`)
+		for i := range 20 {
+			fmt.Fprintf(w, `<entry time="%s"/>`, newest.Add(-5*time.Minute*time.Duration(offset+i)).Format(time.RFC3339))
+		}
+		fmt.Fprint(w, `</MPLicenseUsage>`)
+	}))
+	t.Cleanup(s.Close)
+	c, err := callbridge.New(callbridge.Config{URL: s.URL, User: "u", Password: func() string { return "p" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	got, err := c.Snapshots(t.Context(), "", newest.Add(-3*time.Hour))
+	if err != nil || len(got) != 36 {
+		t.Errorf("got %d snapshots, %v, want those of three hours", len(got), err)
 	}
 }

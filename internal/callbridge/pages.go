@@ -34,7 +34,7 @@ func all[T any, D any, P interface {
 	page[T]
 }](ctx context.Context, c *Client, path string, query url.Values, enough func([]T) bool) ([]T, error) {
 	for range maxReads {
-		items, steady, err := readThrough[T, D, P](ctx, c, path, query, enough)
+		items, steady, err := readThrough[T, D, P](ctx, c, path, query, enough, false)
 		if err != nil || steady {
 			return items, err
 		}
@@ -42,10 +42,11 @@ func all[T any, D any, P interface {
 	return nil, license.Refuse(license.KindUnavailable, "bridge-unsteady", "it is read again at the next turn", "the list %s of the call bridge changed each time while it was read", path)
 }
 
+// readThrough reads a list once. A list that is always in motion is not steady, and what was read of it is taken as it is.
 func readThrough[T any, D any, P interface {
 	*D
 	page[T]
-}](ctx context.Context, c *Client, path string, query url.Values, enough func([]T) bool) (items []T, steady bool, err error) {
+}](ctx context.Context, c *Client, path string, query url.Values, enough func([]T) bool, moving bool) (items []T, steady bool, err error) {
 	first := -1
 	for range maxPages {
 		asked := maps.Clone(query)
@@ -62,17 +63,17 @@ func readThrough[T any, D any, P interface {
 		if first < 0 {
 			first = total
 		}
-		if total != first {
+		if total != first && !moving {
 			return nil, false, nil
 		}
 		items = append(items, part...)
 		switch {
-		case len(items) > maxItems || total > maxItems:
+		case len(items) > maxItems || total > maxItems && enough == nil:
 			return nil, false, license.Refuse(license.KindTooLarge, "bridge-list-too-long", "split the cluster, or tell us of it", "the list %s of the call bridge has more than %d entries", path, maxItems)
 		case len(items) >= total, enough != nil && enough(part):
 			return items, true, nil
 		case len(part) == 0:
-			return nil, false, nil // it says that there is more and does not give it
+			return items, moving, nil // it says that there is more and does not give it
 		}
 	}
 	return nil, false, nil

@@ -3,6 +3,7 @@ package callbridge
 import (
 	"context"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -85,9 +86,15 @@ func (c *Client) LDAPSources(ctx context.Context) ([]LDAPSource, error) {
 	return all[LDAPSource, LDAPSources](ctx, c, "/ldapSources", nil, nil)
 }
 
-// Calls reads all of /calls.
+// Calls reads /calls, each call once. Calls begin and end while they are listed, which is no reason to read them again.
 func (c *Client) Calls(ctx context.Context) ([]Call, error) {
-	return all[Call, Calls](ctx, c, "/calls", nil, nil)
+	read, _, err := readThrough[Call, Calls](ctx, c, "/calls", nil, nil, true)
+	seen := make(map[Text]bool, len(read))
+	return slices.DeleteFunc(read, func(call Call) bool {
+		again := seen[call.ID]
+		seen[call.ID] = true
+		return again
+	}), err
 }
 
 // ActiveLicenses reads all of /system/multipartyLicensing/activePersonalLicenses.

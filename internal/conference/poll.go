@@ -25,6 +25,7 @@ const (
 	pollsAtOnce    = 4
 	directoryEvery = time.Hour            // spaces and users, which take a request each
 	keepSnapshots  = 400 * 24 * time.Hour // what call bridges counted
+	firstSnapshots = 90 * 24 * time.Hour  // of them, what the first reading asks for
 	maxAlarms      = 100
 )
 
@@ -378,7 +379,11 @@ func (t *turn) snapshotsOf(ctx context.Context, host callbridge.Text) (newest ti
 	if err != nil {
 		return newest, outcome("read snapshots", err)
 	}
-	all, err := t.client.Snapshots(ctx, host, newest)
+	after := newest
+	if first := t.e.now().Add(-firstSnapshots); after.Before(first) {
+		after = first
+	}
+	all, err := t.client.Snapshots(ctx, host, after)
 	if err != nil || len(all) == 0 {
 		return newest, err
 	}
