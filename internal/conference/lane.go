@@ -21,7 +21,8 @@ const (
 	maxQueueBytes = 64 << 20 // of their bodies
 	maxForeign    = 1000     // posts of other replicas read inside a commit
 	commitTimeout = 30 * time.Second
-	maxDirty      = 2000 // meetings that wait to be written; beyond, posts come no faster than those
+	maxConflicts  = 10_000 // that are kept of a bridge; more of them tell nothing new
+	maxDirty      = 2000   // meetings that wait to be written; beyond, posts come no faster than those
 )
 
 // queue holds the posts of a cluster that wait for their commit. There is no timer: posts gather while the last commit
@@ -389,14 +390,8 @@ func (c *cluster) insert(ctx context.Context, tx *store.Tx, batch []*post, w *wr
 	rows := make([]db.CdrPost, 0, w.fresh)
 	for i, p := range batch {
 		v := &w.judged[i]
-		for _, j := range v.conflicts {
-			r := &p.Records[j]
-			if _, err := tx.InsertConflict(ctx, db.InsertConflictParams{
-				AccountID: c.account, ClusterID: c.id, Session: r.Session, Correlator: r.Correlator, Digest: r.Digest[:],
-				Ref: c.meant(r), NotedAt: now, Body: p.body,
-			}); err != nil {
-				return fmt.Errorf("keep conflict: %w", err)
-			}
+		if err := c.contradict(ctx, tx, p, v.conflicts, now); err != nil {
+			return err
 		}
 		if v.receipt.New == 0 && !v.news {
 			continue
@@ -421,6 +416,36 @@ func (c *cluster) insert(ctx context.Context, tx *store.Tx, batch []*post, w *wr
 	}
 	if err := tx.InsertPosts(ctx, rows); err != nil {
 		return fmt.Errorf("append to journal: %w", err)
+	}
+	return nil
+}
+
+// contradict keeps the records of a post that contradict stored ones, each with its own text only, as long as there is room.
+func (c *cluster) contradict(ctx context.Context, tx *store.Tx, p *post, which []int, now int64) error {
+	if len(which) == 0 {
+		return nil
+	}
+	kept, err := tx.CountConflicts(ctx, db.CountConflictsParams{AccountID: c.account, ClusterID: c.id})
+	if err != nil {
+		return fmt.Errorf("count conflicts: %w", err)
+	}
+	bodies := p.Apart(p.body)
+	for _, j := range which {
+		if kept >= maxConflicts {
+			return nil
+		}
+		r, body := &p.Records[j], []byte{}
+		if j < len(bodies) {
+			body = bodies[j]
+		}
+		n, err := tx.InsertConflict(ctx, db.InsertConflictParams{
+			AccountID: c.account, ClusterID: c.id, Session: r.Session, Correlator: r.Correlator, Digest: r.Digest[:],
+			Ref: c.meant(r), NotedAt: now, Body: body,
+		})
+		if err != nil {
+			return fmt.Errorf("keep conflict: %w", err)
+		}
+		kept += n
 	}
 	return nil
 }

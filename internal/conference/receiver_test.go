@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/store"
 )
 
 // TestReceiversRotate: a new address works at once, those before for the overlap, and it shows who posts where; records that
@@ -144,6 +145,34 @@ func TestRetention(t *testing.T) {
 		h.clock.Advance(400 * 24 * time.Hour)
 		if n, err := h.engine.expire(t.Context(), h.account); kept.Days != 0 || n != 0 || err != nil {
 			t.Errorf("for ever: got %d removed, %v", n, err)
+		}
+	})
+}
+
+// TestContradictionsTakeNoRoom: a post whose every record contradicts a stored one is kept once, not once for each.
+func TestContradictionsTakeNoRoom(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		id, receiver := h.bridge("Main")
+		var first, second []rec
+		for i := range 200 {
+			first, second = append(first, legStart(i, i, legA, call1)), append(second, legStart(i, i, legB, call1))
+		}
+		h.receive(h.engine, receiver, body(run1, first...))
+		again := body(run1, second...)
+		if r := h.receive(h.engine, receiver, again); r.Conflicts != 200 {
+			t.Fatalf("got %+v, want 200 conflicts", r)
+		}
+		var size int64
+		must(t, h.store.View(t.Context(), func(tx *store.Tx) error {
+			return tx.DB().QueryRowContext(t.Context(), "SELECT sum(length(body)) FROM cdr_conflict").Scan(&size)
+		}))
+		if size > 2*int64(len(again)) {
+			t.Errorf("got %d bytes of conflicts for a post of %d", size, len(again))
+		}
+		conflicts, err := h.engine.Conflicts(t.Context(), h.account, id, "", 10)
+		must(t, err)
+		if c := conflicts[9]; !strings.Contains(fieldText(c.Stored), legA) || !strings.Contains(fieldText(c.Received), legB) || c.CallBridge != bridgeA {
+			t.Errorf("got %+v", c)
 		}
 	})
 }
