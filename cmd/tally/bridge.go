@@ -63,7 +63,7 @@ func writeQuarantine(w io.Writer, b api.BridgeDetail) {
 		case v.Quarantined && v.CallBridge == "":
 			fmt.Fprintf(w, "\nRecords without a call bridge's name came to this address. They are kept and do not count, as %q was added for named call bridges.\n", b.Name)
 		case v.Quarantined:
-			fmt.Fprintf(w, "\nThe call bridge %s was not named when %q was added. Its records are kept and do not count.\n", cellText(v.CallBridge), b.Name)
+			fmt.Fprintf(w, "\nThe call bridge %s was not named when %q was added. Its records are kept and do not count; all call bridges of a cluster are to be named then.\n", cellText(v.CallBridge), b.Name)
 		case v.CallBridge == "" && len(b.Streams) > 0:
 			fmt.Fprintf(w, "\nSome call bridges do not say who they are: their records belong to %q, as they came to its address. Give each such call bridge an address of its own.\n", b.Name)
 		}

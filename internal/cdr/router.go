@@ -130,19 +130,42 @@ func (rt *Router) Forget(key string) {
 // Knows reports whether the meetings that ref belongs to are all in memory.
 // ref is one of Record.Refs.
 func (rt *Router) Knows(ref string) bool {
+	h, ok := homeNamed(ref)
+	return ok && rt.knows(h)
+}
+
+func homeNamed(ref string) (home, bool) {
 	kind, id, _ := strings.Cut(ref, ":")
 	switch kind + ":" {
 	case corrPrefix:
-		return rt.knows(home{inCorr, id})
+		return home{inCorr, id}, true
 	case callPrefix:
-		return rt.knows(home{inCall, id})
+		return home{inCall, id}, true
 	case legPrefix:
-		return rt.knows(home{inLeg, id})
+		return home{inLeg, id}, true
 	case mediaPrefix:
-		return rt.knows(home{inMedia, id})
+		return home{inMedia, id}, true
 	default:
-		return false
+		return home{}, false
 	}
+}
+
+// CallOf returns the ref of a call, the least, of the meetings in memory that a
+// ref belongs to; nothing if there is none.
+func (rt *Router) CallOf(ref string) (least string) {
+	h, _ := homeNamed(ref)
+	n := rt.nodes[h]
+	if n == nil {
+		return ""
+	}
+	for _, m := range n.in {
+		for _, call := range m.calls {
+			if of := call.home.ref(); least == "" || of < least {
+				least = of
+			}
+		}
+	}
+	return least
 }
 
 func (rt *Router) knows(h home) bool {

@@ -78,6 +78,11 @@ func TestRouterTouchesBothMeetingsOfALeg(t *testing.T) {
 	if want := []string{"corr:m1", "corr:m2"}; !slices.Equal(last.Touched, want) {
 		t.Errorf("got %v, want %v", last.Touched, want)
 	}
+	for ref, want := range map[string]string{"leg:l": "call:c1", "call:c2": "call:c2", "leg:x": "", "": ""} {
+		if got := rt.CallOf(ref); got != want {
+			t.Errorf("call of %q: got %q, want %q", ref, got, want)
+		}
+	}
 	for key, want := range map[string]string{"corr:m1": "1:1 5:0", "corr:m2": "5:1 9:0"} {
 		if got := levels(rt.Fold(key, Options{})); got != want {
 			t.Errorf("%s: got levels %q, want %q", key, got, want)

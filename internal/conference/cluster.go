@@ -1,11 +1,11 @@
 package conference
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -312,11 +312,5 @@ func (c *cluster) meant(r *cdr.Record) string {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for key := range c.entries {
-		of := c.router.RefsOf(key)
-		if _, ok := slices.BinarySearch(of, refs[0]); ok && strings.HasPrefix(of[0], "call:") {
-			return of[0]
-		}
-	}
-	return refs[0]
+	return cmp.Or(c.router.CallOf(refs[0]), refs[0])
 }
