@@ -151,16 +151,20 @@ func (w *work) run(ctx context.Context) {
 		}
 	})
 	w.wake()
-	tidied := w.engine.now()
+	tidied, quiet := w.engine.now(), false
 	var expired time.Time
 	regular := time.NewTicker(lookEvery)
 	defer regular.Stop()
 	for {
+		tidy := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.changed: // and written
+			quiet = false
 		case <-regular.C:
+			tidy = quiet || w.engine.now().Sub(tidied) > rushTidy
+			quiet = true
 			if err := w.engine.sync(ctx, w.account); err != nil {
 				w.engine.complain(ctx, "what other engines stored is not counted yet", err)
 			}
@@ -175,11 +179,10 @@ func (w *work) run(ctx context.Context) {
 		if again > 0 {
 			time.AfterFunc(again, w.wake)
 		}
-		if now := w.engine.now(); len(w.changed) == 0 || now.Sub(tidied) > rushTidy {
-			tidied = now
-		} else {
-			continue // more comes: what is counted now would be counted again
+		if !tidy {
+			continue // more may come: what is counted now would be counted again
 		}
+		tidied = w.engine.now()
 		if now := w.engine.now(); now.Sub(expired) >= expireEvery {
 			expired = now
 			if _, err := w.engine.expire(ctx, w.account); err != nil {
