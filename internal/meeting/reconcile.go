@@ -60,10 +60,14 @@ type Comparison struct {
 	At           time.Time // the first moment
 	Ours, Theirs Tally
 	Meetings     []string // ids of the meetings that we counted, sorted, where the two differ
+	rounding     int64    // by which a class may be off as several call bridges round their parts
 }
 
-// Differs says whether any class differs.
-func (c Comparison) Differs() bool { return c.Ours != c.Theirs }
+// Differs says whether any class differs by more than call bridges round: three that share a meeting write 0.33 each.
+func (c Comparison) Differs() bool {
+	o, t := c.Ours, c.Theirs
+	return max(abs(o.Personal-t.Personal), abs(o.PointToPoint-t.PointToPoint), abs(o.Audio-t.Audio), abs(o.Full-t.Full)) > c.rounding
+}
 
 // Reconcile sets observations beside our own takings (domain rules 21, 25 and
 // 26), in the order of the observations.
@@ -87,6 +91,9 @@ func Reconcile(seen []Observation, takings []Taking) []Comparison {
 			sum.Personal, sum.PointToPoint, sum.Audio, sum.Full = sum.Personal+t.Personal, sum.PointToPoint+t.PointToPoint, sum.Audio+t.Audio, sum.Full+t.Full
 		}
 		n := int64(len(o.At))
+		if n > 1 { // half of a hundredth for each, and what the mean cuts off
+			c.rounding = n
+		}
 		c.Ours = Tally{sum.Personal / n, sum.PointToPoint / n, sum.Audio / n, sum.Full / n}
 		if c.Differs() {
 			c.Meetings = present(takings, o.At)

@@ -30,6 +30,7 @@ func TestRule21Reconcile(t *testing.T) {
 		see(10, Tally{Full: 100, PointToPoint: 100, Audio: 100}),
 		see(20, Tally{Full: 100}),
 		{At: []time.Time{clockAt(9, 0), clockAt(11, 0)}, Tally: Tally{Personal: 50, Full: 100, PointToPoint: 50, Audio: 50}}, // two call bridges
+		{At: []time.Time{clockAt(5, 0), clockAt(5, 1), clockAt(5, 2)}, Tally: Tally{Personal: 99, Full: 99}},                 // three, which write 0.33
 	}, takings)
 	for i, c := range got {
 		if c.Differs() != (i == 2) {
