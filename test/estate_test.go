@@ -35,21 +35,21 @@ func number(t *testing.T, name string, otherwise int) int {
 }
 
 // TestKilledEstate plays the meetings of a cluster of three call bridges to a server that is killed over and over: everything
-// comes to four receivers, three posts of ten come again, and posts overtake each other. What the server then says of meetings,
-// licenses and peaks is the generator's own truth, to the second. One seed with 1,000 meetings on each database; TALLY_TEST_SEEDS
-// says how many seeds, TALLY_TEST_SEED from which one on, TALLY_TEST_MEETINGS and TALLY_TEST_LOSSES how much of each.
+// comes to four receivers, three posts of ten come again, posts overtake each other, and records are lost, for all receivers or
+// for one. What the server then says of records, meetings, licenses and peaks is the generator's own truth, to the second. One
+// seed with 1,000 meetings on each database; TALLY_TEST_SEEDS says how many seeds, TALLY_TEST_SEED from which one on, TALLY_TEST_MEETINGS and TALLY_TEST_LOSSES how much of each.
 func TestKilledEstate(t *testing.T) {
 	t.Parallel()
 	first, seeds := number(t, "TALLY_TEST_SEED", 1), number(t, "TALLY_TEST_SEEDS", 1)
-	meetings, losses := number(t, "TALLY_TEST_MEETINGS", 1_000), number(t, "TALLY_TEST_LOSSES", 0)
+	meetings, losses := number(t, "TALLY_TEST_MEETINGS", 1_000), number(t, "TALLY_TEST_LOSSES", 10)
 	storetest.Each(t, func(t *testing.T, address string) {
 		for seed := first; seed < first+seeds; seed++ {
 			if seed > first {
 				address = another(t, address)
 			}
-			killedEstate(t, address, estate.Options{Seed: uint64(seed), Meetings: meetings, Restarts: 12, Losses: losses, Repeats: 0.3, Disorder: 20})
+			killedEstate(t, address, estate.Options{Seed: uint64(seed), Meetings: meetings, Restarts: 12, Losses: losses, Overflows: losses, Repeats: 0.3, Disorder: 20})
 			if t.Failed() {
-				t.Fatalf("again: TALLY_TEST_SEED=%d TALLY_TEST_MEETINGS=%d go test -count=1 -run '%s' ./test", seed, meetings, t.Name())
+				t.Fatalf("again: TALLY_TEST_SEED=%d TALLY_TEST_MEETINGS=%d TALLY_TEST_LOSSES=%d go test -count=1 -run '%s' ./test", seed, meetings, losses, t.Name())
 			}
 		}
 	})
@@ -191,6 +191,10 @@ func (c *estateCrash) send(ctx context.Context, client *http.Client, body []byte
 			return nil
 		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 			continue
+		case http.StatusBadRequest:
+			if bytes.Contains(text, []byte("send it again")) { // it came too slowly, as this machine is busy
+				continue
+			}
 		}
 		return fmt.Errorf("status %d: %s\n%s", answer.StatusCode, text, body)
 	}

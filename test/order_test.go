@@ -199,7 +199,7 @@ func TestAnyOrderOfArrival(t *testing.T) {
 		e := estate.New(estate.Options{
 			Seed: rapid.Uint64().Draw(rt, "seed"), Meetings: rapid.IntRange(1, 8).Draw(rt, "meetings"), Bridges: rapid.IntRange(1, 3).Draw(rt, "bridges"),
 			Receivers: rapid.IntRange(1, 2).Draw(rt, "receivers"), Restarts: rapid.IntRange(0, 2).Draw(rt, "restarts"),
-			Losses: rapid.IntRange(0, 3).Draw(rt, "losses"), Nameless: rapid.Bool().Draw(rt, "nameless"), Most: 8, Repeats: 0.2,
+			Losses: rapid.IntRange(0, 3).Draw(rt, "losses"), Overflows: rapid.IntRange(0, 2).Draw(rt, "overflows"), Nameless: rapid.Bool().Draw(rt, "nameless"), Most: 8, Repeats: 0.2,
 		})
 		posts := slices.Concat(e.Streams()...)
 		sent := make([]int, len(posts))

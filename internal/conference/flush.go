@@ -220,7 +220,7 @@ func (c *cluster) describe(v *view, records []*cdr.Record) {
 			continue
 		}
 		s := c.sessions[records[i].Session]
-		row.Lost = row.Lost || s != nil && len(s.losses) > 0 && len(s.lostFrom(records, c.closed)) > 0
+		row.Lost = row.Lost || s != nil && len(s.losses) > 0 && len(s.lostFrom(conf.Calls, records, c.closed)) > 0
 	}
 	row.Incomplete = row.Incomplete || row.Lost
 }

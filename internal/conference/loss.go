@@ -226,18 +226,18 @@ func (s *session) prune() {
 	})
 }
 
-// lostFrom returns the gaps that fall into the life of a meeting, given its records, some of which are of this session. For
-// calls of this session, that is between start and end by the numbers of records, which do not depend on clocks: where the
+// lostFrom returns the gaps that fall into the life of a meeting, given its calls and records, some of which are of this session.
+// A leg that moved may name calls of other meetings as well, whose life does not matter. For calls of this session, that is between start and end by the numbers of records, which do not depend on clocks: where the
 // start is not known, it may be in the last gap before the first record that names the call; where the end is not, every
 // later gap may have it. For the meeting's calls on other call bridges, it is by time; closed says when sessions were over.
-func (s *session) lostFrom(records []*cdr.Record, closed map[string]time.Time) []gap {
+func (s *session) lostFrom(calls []string, records []*cdr.Record, closed map[string]time.Time) []gap {
 	gaps := s.gaps()
 	if len(gaps) == 0 {
 		return nil
 	}
 	lives := map[string]*life{}
 	for _, r := range records {
-		if r.CallID == "" {
+		if !slices.Contains(calls, r.CallID) {
 			continue
 		}
 		l := lives[r.CallID]

@@ -255,7 +255,7 @@ func TestLossesInAnyOrder(t *testing.T) {
 				byCall[records[i].CallID] = append(byCall[records[i].CallID], &records[i])
 			}
 			for c := range n {
-				lost = append(lost, s.lostFrom(byCall[fmt.Sprint(c)], nil))
+				lost = append(lost, s.lostFrom([]string{fmt.Sprint(c)}, byCall[fmt.Sprint(c)], nil))
 			}
 			return s.gaps(), lost
 		}
@@ -274,6 +274,31 @@ func TestLossesInAnyOrder(t *testing.T) {
 		again, lostAgain := read(rapid.Permutation(records).Draw(t, "arrival"))
 		if !reflect.DeepEqual(again, gaps) || !reflect.DeepEqual(lostAgain, lost) {
 			t.Errorf("in another order:\ngot  %v %v\nwant %v %v", again, lostAgain, gaps, lost)
+		}
+	})
+}
+
+// TestRule04MovedLeg: a meeting into which a leg moved misses nothing that was lost after it, though the leg's other call went on.
+func TestRule04MovedLeg(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		_, receiver := h.bridge("Main")
+		told := callEnd(12, 40, call1, 2, 40)
+		told.lost = 3
+		for _, p := range posts(run1, []rec{
+			callStart(0, 0, call1, corr1), legStart(1, 1, legA, call1), legIn(2, 1, legA, call1), legStart(3, 1, legB, call1), legIn(4, 1, legB, call1),
+			callStart(5, 2, call2, corr3), legIn(6, 3, legA, call2), legEnd(7, 9, legA), callEnd(8, 10, call2, 1, 8),
+			told,
+		}) {
+			h.receive(h.engine, receiver, p)
+		}
+		for _, e := range []*Engine{h.engine, h.open()} {
+			for _, m := range h.meetings(e) {
+				m, err := e.Meeting(t.Context(), h.account, m.ID)
+				must(t, err)
+				if lost := len(m.Missing) > 0; lost != (m.StartedAt.Equal(start)) {
+					t.Errorf("%s misses %v; the meeting that ran alone does", brief([]Meeting{m}), m.Missing)
+				}
+			}
 		}
 	})
 }

@@ -197,11 +197,12 @@ func (e *Engine) detail(ctx context.Context, row *db.Meeting, m *Meeting) error 
 			return err
 		}
 	}
-	for _, p := range cdr.Fold(row.MeetingKey, records, o).Participants {
+	conf := cdr.Fold(row.MeetingKey, records, o)
+	for _, p := range conf.Participants {
 		m.Participants = append(m.Participants, Participant{Name: nameOf(p), From: p.From, To: ended(store.Ms(p.To))})
 	}
 	if row.Lost {
-		m.Missing, err = e.missing(ctx, *row, records)
+		m.Missing, err = e.missing(ctx, *row, conf.Calls, records)
 	}
 	return err
 }

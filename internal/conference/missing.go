@@ -48,7 +48,7 @@ func (m Missing) Sentence() string {
 const maxMissing = 100
 
 // missingOf says what is lost from the time of a meeting.
-func missingOf(ctx context.Context, tx *store.Tx, row db.Meeting, records []*cdr.Record, closed map[string]time.Time) ([]Missing, error) {
+func missingOf(ctx context.Context, tx *store.Tx, row db.Meeting, calls []string, records []*cdr.Record, closed map[string]time.Time) ([]Missing, error) {
 	var out []Missing
 	for i := range records {
 		if i > 0 && records[i].Session == records[i-1].Session {
@@ -65,7 +65,7 @@ func missingOf(ctx context.Context, tx *store.Tx, row db.Meeting, records []*cdr
 		if err != nil {
 			return nil, err
 		}
-		for _, g := range s.lostFrom(records, closed) {
+		for _, g := range s.lostFrom(calls, records, closed) {
 			m := Missing{CallBridge: s.bridge, Session: s.id, Records: g.records, To: store.At(g.at), Cause: g.cause}
 			for _, r := range records { // sorted by number within a session
 				switch {
@@ -89,7 +89,7 @@ func missingOf(ctx context.Context, tx *store.Tx, row db.Meeting, records []*cdr
 }
 
 // missing says what is lost from the time of a stored meeting.
-func (e *Engine) missing(ctx context.Context, row db.Meeting, records []*cdr.Record) (out []Missing, err error) {
+func (e *Engine) missing(ctx context.Context, row db.Meeting, calls []string, records []*cdr.Record) (out []Missing, err error) {
 	c, err := e.cluster(ctx, row.AccountID, row.ClusterID)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (e *Engine) missing(ctx context.Context, row db.Meeting, records []*cdr.Rec
 	closed := maps.Clone(c.closed)
 	c.mu.Unlock()
 	err = e.store.View(ctx, func(tx *store.Tx) error {
-		out, err = missingOf(ctx, tx, row, records, closed)
+		out, err = missingOf(ctx, tx, row, calls, records, closed)
 		return err
 	})
 	return out, err
