@@ -59,14 +59,18 @@ type BridgeSession struct {
 	Over       bool       `json:"over" doc:"A later run of the same call bridge is known."`
 }
 
-// Conflict is two records that claim to be the same one. The stored one counts.
+// Conflict is two records that claim to be the same one. The stored one counts; where only the number at a receiver is the same, both do.
 type Conflict struct {
 	ID         string    `json:"id" doc:"Id of the conflict."`
+	What       string    `json:"what" enum:"content,recordIndex" doc:"content: one identity with two contents, of which the stored one counts. recordIndex: two records with one recordIndex at one receiver; both count."`
 	Session    string    `json:"session" doc:"The run of the call bridge."`
-	Correlator int64     `json:"correlatorIndex" doc:"Number of the record."`
+	Correlator int64     `json:"correlatorIndex" doc:"Number of the record that was received."`
+	Against    int64     `json:"storedCorrelatorIndex" doc:"Number of the stored one: the same for content."`
+	Receiver   string    `json:"receiver,omitempty" doc:"Id of the receiver that it came to; absent where it is not known any more."`
+	Index      int64     `json:"recordIndex,omitempty" doc:"Its number at that receiver."`
 	CallBridge string    `json:"callBridge,omitempty" doc:"GUID of the call bridge."`
 	NotedAt    time.Time `json:"notedAt" doc:"When the second one came."`
-	Stored     []Field   `json:"stored" nullable:"false" doc:"The one that counts; empty when its post is no longer kept."`
+	Stored     []Field   `json:"stored" nullable:"false" doc:"The stored one, which counts; empty when its post is no longer kept."`
 	Received   []Field   `json:"received" nullable:"false" doc:"The other one."`
 }
 
@@ -83,6 +87,16 @@ type RefusedBody struct {
 // Bridge finds a bridge by id or name.
 func (c *Client) Bridge(ctx context.Context, account, bridge string) (BridgeDetail, error) {
 	return get[BridgeDetail](ctx, c, at("accounts", account, "conference", "bridges", bridge), nil)
+}
+
+// CallBridgeCounts says whether the records of a call bridge count.
+type CallBridgeCounts struct {
+	Counts bool `json:"counts" doc:"Whether they count; otherwise they are only kept. Those that came before as well."`
+}
+
+// SetCallBridge says whether the records of a call bridge count; meetings are decided anew.
+func (c *Client) SetCallBridge(ctx context.Context, account, bridge, callBridge string, counts bool) (BridgeDetail, error) {
+	return write[BridgeDetail](ctx, c, http.MethodPut, at("accounts", account, "conference", "bridges", bridge, "callbridges", callBridge), CallBridgeCounts{counts})
 }
 
 // BridgeSessions lists the runs of the call bridges of a bridge.

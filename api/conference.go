@@ -19,7 +19,7 @@ type Bridge struct {
 	Name        string     `json:"name" doc:"Name."`
 	CreatedAt   time.Time  `json:"createdAt" doc:"When it was made."`
 	URL         string     `json:"url,omitempty" doc:"Address to type into the call bridge; a secret, only in the answer that made it."`
-	Allowed     []string   `json:"allowed,omitempty" nullable:"false" doc:"GUIDs of the call bridges that may post; absent for any."`
+	Allowed     []string   `json:"allowed,omitempty" nullable:"false" doc:"GUIDs of the call bridges that count, the empty one for those that do not say who they are; absent for any."`
 	CallBridges []string   `json:"callBridges" nullable:"false" doc:"GUIDs of the call bridges that were seen."`
 	LastPostAt  *time.Time `json:"lastPostAt,omitempty" doc:"When it posted last."`
 	Posts       int64      `json:"posts" doc:"Posts stored."`
@@ -29,6 +29,7 @@ type Bridge struct {
 	Missing     int64      `json:"missing" doc:"Records that the call bridges lost and that have not come by now."`
 	Announced   int64      `json:"announced" doc:"Records that the call bridges said they lost, whether or not they came after all."`
 	Refused     int64      `json:"refused" doc:"Posts that were malformed."`
+	Changing    bool       `json:"changing,omitempty" doc:"A call bridge was allowed or denied, and not all meetings show it yet."`
 }
 
 // Directory is a directory file: the whole state, so who is missing is gone from then on.

@@ -56,14 +56,62 @@ func (c bridgeShowCmd) Run(ctx context.Context, s *shell) error {
 	})
 }
 
+type bridgeAllowCmd struct {
+	Name string `arg:"" help:"Bridge, by name or id."`
+	GUID string `arg:"" help:"The call bridge."`
+}
+
+// Run makes the records of a call bridge count.
+func (c bridgeAllowCmd) Run(ctx context.Context, s *shell) error {
+	return setCallBridge(ctx, s, c.Name, c.GUID, true)
+}
+
+type bridgeDenyCmd struct {
+	Name string `arg:"" help:"Bridge, by name or id."`
+	GUID string `arg:"" help:"The call bridge."`
+	Yes  bool   `env:"-" help:"Do not ask."`
+}
+
+// Run makes the records of a call bridge count no more.
+func (c bridgeDenyCmd) Run(ctx context.Context, s *shell) error {
+	if err := s.confirm(c.Yes, "Meetings of %s are taken out of the counts, also those of the past; its records are kept.", cellText(c.GUID)); err != nil {
+		return err
+	}
+	return setCallBridge(ctx, s, c.Name, c.GUID, false)
+}
+
+func setCallBridge(ctx context.Context, s *shell, bridge, guid string, counts bool) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	b, err := r.SetCallBridge(ctx, account, bridge, guid, counts)
+	if err != nil {
+		return err
+	}
+	return s.print(b, func(w io.Writer) {
+		t := newTable(w, "call bridge | records | last record | counts")
+		for _, v := range b.Streams {
+			t.row(v.CallBridge, v.Records, v.LastAt, !v.Quarantined)
+		}
+		t.end()
+		if b.Changing {
+			fmt.Fprintln(s.stderr, "Meetings are being decided anew; `tally conference bridge show` says when all are.")
+		}
+	})
+}
+
 // writeQuarantine says what to do about call bridges that do not count.
 func writeQuarantine(w io.Writer, b api.BridgeDetail) {
+	if b.Changing {
+		fmt.Fprintln(w, "\nA call bridge was allowed or denied; meetings are being decided anew.")
+	}
 	for _, v := range b.Streams {
 		switch {
 		case v.Quarantined && v.CallBridge == "":
 			fmt.Fprintf(w, "\nRecords without a call bridge's name came to this address. They are kept and do not count, as %q was added for named call bridges.\n", b.Name)
 		case v.Quarantined:
-			fmt.Fprintf(w, "\nThe call bridge %s was not named when %q was added. Its records are kept and do not count; all call bridges of a cluster are to be named then.\n", cellText(v.CallBridge), b.Name)
+			fmt.Fprintf(w, "\nThe call bridge %s is not among those that count for %q. Its records are kept; `tally conference bridge allow` counts them.\n", cellText(v.CallBridge), b.Name)
 		case v.CallBridge == "" && len(b.Streams) > 0:
 			fmt.Fprintf(w, "\nSome call bridges do not say who they are: their records belong to %q, as they came to its address. Give each such call bridge an address of its own.\n", b.Name)
 		}
@@ -105,12 +153,16 @@ func (c bridgeConflictsCmd) Run(ctx context.Context, s *shell) error {
 			fmt.Fprintln(s.stderr, "no record contradicts a stored one")
 			return
 		}
-		t := newTable(w, "noted | call bridge | session | correlator | field | stored (counts) | received (kept)")
+		t := newTable(w, "noted | call bridge | session | correlator | the same | field | stored (counts) | received (kept)")
 		for _, k := range all {
-			head := []any{k.NotedAt, k.CallBridge, k.Session, k.Correlator}
+			same := "identity"
+			if k.What == "recordIndex" { // both count
+				same = fmt.Sprintf("recordIndex %d at %s", k.Index, k.Receiver)
+			}
+			head := []any{k.NotedAt, k.CallBridge, k.Session, k.Correlator, same}
 			for _, d := range differingFields(k.Stored, k.Received) {
 				t.row(append(head, d[0], d[1], d[2])...)
-				head = []any{" ", " ", " ", " "}
+				head = []any{" ", " ", " ", " ", " "}
 			}
 			if len(k.Stored) == 0 {
 				t.row(append(head, " ", "(its post is no longer kept)", " ")...)

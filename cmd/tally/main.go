@@ -100,6 +100,8 @@ type program struct {
 			List bridgeListCmd `cmd:"" help:"List bridges and what came."`
 
 			Show      bridgeShowCmd      `cmd:"" help:"Show what came of a bridge: call bridges, runs, losses, receivers."`
+			Allow     bridgeAllowCmd     `cmd:"" help:"Count the records of a call bridge, also those that were kept."`
+			Deny      bridgeDenyCmd      `cmd:"" help:"Do not count the records of a call bridge; they are kept."`
 			Conflicts bridgeConflictsCmd `cmd:"" help:"List records that contradict stored ones, with both contents."`
 			Refused   bridgeRefusedCmd   `cmd:"" help:"List posts that were not taken, or print one."`
 			Rotate    bridgeRotateCmd    `cmd:"" help:"Make a new receiver address; those before end after an overlap."`

@@ -37,6 +37,7 @@ type Bridge struct {
 	Missing     int64     `json:"missing"`   // records that the bridges lost, and that have not come by now
 	Announced   int64     `json:"announced"` // records that the bridges said they lost, whether or not they came after all
 	Refused     int64     `json:"refused"`   // bodies that could not be read, the newest 100
+	Changing    bool      `json:"changing"`  // a call bridge was allowed or denied, and not all meetings show it yet
 }
 
 // AddBridge makes a receiver for a cluster of call bridges. The receiver's secret name is returned once and never again.
@@ -175,6 +176,11 @@ func bridgeOf(ctx context.Context, tx *store.Tx, r db.Cluster) (Bridge, error) {
 		return b, err
 	}
 	b.Records, b.Missing, b.Announced, b.Repeats = totals.Records, totals.Missing, totals.Announced, totals.Repeats
+	changes, err := tx.Changes(ctx, r.AccountID)
+	if err != nil {
+		return b, err
+	}
+	b.Changing = slices.ContainsFunc(changes, func(k db.CdrChange) bool { return k.ClusterID == r.ClusterID })
 	var first, second error
 	b.Conflicts, first = tx.CountConflicts(ctx, db.CountConflictsParams{AccountID: r.AccountID, ClusterID: r.ClusterID})
 	if first == nil {

@@ -22,6 +22,11 @@ type chunk struct {
 
 	seq   int64 // up to which the journal was routed when the views were taken
 	views []view
+	gone  []string // meetings to be erased before the views are written
+	stray bool     // a view has records that do not count any more
+
+	shape   int64 // c.shape before this chunk
+	reshape bool  // it writes something besides what was posted: what others have in memory is old then
 
 	flushed int64 // c.flushed before this chunk
 	alone   bool  // nobody else wrote meetings since this engine did
@@ -68,7 +73,9 @@ func (c *cluster) prepareChunk(ctx context.Context, f *chunk, generation int, di
 		}
 		if c.entries[e.key] == e && !seen[e] {
 			seen[e] = true
-			f.views = append(f.views, c.view(e))
+			v := c.view(e)
+			f.stray = f.stray || v.stray
+			f.views = append(f.views, v)
 		}
 	}
 	c.mu.Unlock()
@@ -78,7 +85,7 @@ func (c *cluster) prepareChunk(ctx context.Context, f *chunk, generation int, di
 // flushChunk writes a chunk, with posts if any wait, and notes what is written.
 func (c *cluster) flushChunk(ctx context.Context, f *chunk) error {
 	c.mu.Lock()
-	f.flushed = c.flushed
+	f.flushed, f.shape, f.reshape = c.flushed, c.shape, c.reshaping
 	c.mu.Unlock()
 	if !c.queue.carry(f) {
 		err := c.e.store.Update(ctx, "write meetings", func(tx *store.Tx) error { return c.writeChunk(ctx, tx, f) })
@@ -91,6 +98,9 @@ func (c *cluster) flushChunk(ctx context.Context, f *chunk) error {
 	}
 	c.mu.Lock()
 	c.flushed = f.seq
+	if f.reshape {
+		c.shape = f.shape + 1
+	}
 	if !f.alone {
 		for _, e := range c.entries {
 			e.written = nil
@@ -117,16 +127,23 @@ func (c *cluster) writeChunk(ctx context.Context, tx *store.Tx, f *chunk) error 
 	if err != nil {
 		return fmt.Errorf("lock bridge %s: %w", c.id, err)
 	}
-	if f.behind = last.FlushedSeq > f.seq; f.behind {
+	if f.behind = last.FlushedSeq > f.seq || last.Shape != f.shape; f.behind {
 		return nil
 	}
-	if err := tx.SetFlushed(ctx, db.SetFlushedParams{FlushedSeq: f.seq, ProjectedSeq: max(last.ProjectedSeq, f.shown), AccountID: c.account, ClusterID: c.id}); err != nil {
+	shape := last.Shape
+	if f.reshape {
+		shape++
+	}
+	if err := tx.SetFlushed(ctx, db.SetFlushedParams{FlushedSeq: f.seq, Shape: shape, ProjectedSeq: max(last.ProjectedSeq, f.shown), AccountID: c.account, ClusterID: c.id}); err != nil {
 		return fmt.Errorf("mark flush of %s: %w", c.id, err)
 	}
 	if err := c.writeSessions(ctx, tx, f.sessions, last.ProjectedSeq); err != nil {
 		return err
 	}
 	f.alone = last.FlushedSeq == f.flushed
+	if err := c.eraseGone(ctx, tx, f); err != nil {
+		return err
+	}
 	return c.writeViews(ctx, tx, f.views, f.alone)
 }
 

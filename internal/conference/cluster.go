@@ -28,7 +28,6 @@ const (
 type cluster struct {
 	e           *Engine
 	account, id string
-	allowed     map[string]bool // call bridges that count; empty for all
 
 	queue queue // posts that wait for their commit
 	uses  uses  // of receivers
@@ -37,7 +36,10 @@ type cluster struct {
 	flushing sync.Mutex // one at a time writes the tables of meetings
 	applying sync.Mutex // one at a time moves memory along the journal, or lets go of it
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex      // guards what follows
+	allowed    map[string]bool // call bridges that count; empty for all
+	shape      int64           // the cluster's shape when this was loaded, or as this one wrote it last
+	reshaping  bool            // what is written now is more than what was posted; only while flushing is held
 	loaded     bool
 	generation int            // grows when everything is forgotten
 	seq        int64          // up to which the journal is heard
@@ -75,18 +77,27 @@ type entry struct {
 }
 
 func newCluster(e *Engine, row db.Cluster) (*cluster, error) {
-	var allowed []string
-	if err := json.Unmarshal([]byte(row.Allowed), &allowed); err != nil {
-		return nil, fmt.Errorf("decode call bridges of %s: %w", row.ClusterID, err)
+	allowed, err := allowedOf(row)
+	if err != nil {
+		return nil, err
 	}
-	c := &cluster{e: e, account: row.AccountID, id: row.ClusterID, allowed: map[string]bool{},
-		staged: map[identity][16]byte{}}
-	for _, b := range allowed {
-		c.allowed[b] = true
-	}
+	c := &cluster{e: e, account: row.AccountID, id: row.ClusterID, allowed: allowed, shape: row.Shape, staged: map[identity][16]byte{}}
 	c.queue.offered = make(chan struct{}, 1)
 	c.clear()
 	return c, nil
+}
+
+// allowedOf are the call bridges that count.
+func allowedOf(row db.Cluster) (map[string]bool, error) {
+	var list []string
+	if err := json.Unmarshal([]byte(row.Allowed), &list); err != nil {
+		return nil, fmt.Errorf("decode call bridges of %s: %w", row.ClusterID, err)
+	}
+	allowed := make(map[string]bool, len(list))
+	for _, b := range list {
+		allowed[b] = true
+	}
+	return allowed, nil
 }
 
 // clear forgets everything.
@@ -184,6 +195,9 @@ func (c *cluster) hear(p *journalPost) {
 		}
 		if slices.Contains(p.ignored, i) {
 			continue
+		}
+		if against := s.number(p.receiver, r, false); against >= 0 {
+			s.clashes = append(s.clashes, clash{p.seq, p.receiver, r.Correlator, r.RecordIndex, against})
 		}
 		if at := s.hear(r, store.Ms(r.At)); at != 0 {
 			p.shift(at)

@@ -109,7 +109,7 @@ func (e *Engine) resume(ctx context.Context) {
 		return err
 	})
 	for _, c := range all {
-		err = errors.Join(err, e.sync(ctx, c.AccountID))
+		err = errors.Join(err, e.sync(ctx, c.AccountID), e.settleBridges(ctx, c.AccountID))
 	}
 	if err != nil {
 		e.log.ErrorContext(ctx, "meetings are not up to date yet; the next record or question brings them", "error", err)

@@ -161,11 +161,14 @@ func (r rec) xml(index int) string {
 }
 
 // body is a post of records of a run.
-func body(run string, records ...rec) string {
+func body(run string, records ...rec) string { return bodyFrom(1, run, records...) }
+
+// bodyFrom is one whose first record has a recordIndex.
+func bodyFrom(index int, run string, records ...rec) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<?xml version="1.0"?><records session="%s" callBridge="%s">`, run, bridgeA)
 	for i, r := range records {
-		b.WriteString(r.xml(i + 1))
+		b.WriteString(r.xml(index + i))
 	}
 	b.WriteString("\n</records>")
 	return b.String()
@@ -209,10 +212,11 @@ func story() []rec {
 	}
 }
 
+// posts are one for each record, numbered as for a receiver that all were sent to.
 func posts(run string, records []rec) []string {
 	out := make([]string, len(records))
 	for i, r := range records {
-		out[i] = body(run, r)
+		out[i] = bodyFrom(r.n+1, run, r)
 	}
 	return out
 }

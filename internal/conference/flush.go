@@ -120,6 +120,7 @@ func (c *cluster) flushDirty(ctx context.Context, target int64, dirty []*entry, 
 		for _, row := range sessions {
 			s := c.sessions[row.Session]
 			s.posts = append([]postRange(nil), s.posts[len(row.posts):]...)
+			s.clashes = append([]clash(nil), s.clashes[len(row.clashes):]...)
 		}
 	}
 	return err
@@ -139,10 +140,11 @@ func (c *cluster) routeAll(ctx context.Context) error {
 	}
 }
 
-// sessionRow is a session on its way into the tables, with the ranges of its posts.
+// sessionRow is a session on its way into the tables, with the ranges of its posts and those that have the numbers of others.
 type sessionRow struct {
 	db.PutSessionParams
-	posts []postRange
+	posts   []postRange
+	clashes []clash
 }
 
 // sessionRows returns the sessions that changed, as they are now.
@@ -156,7 +158,7 @@ func (c *cluster) sessionRows() ([]sessionRow, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, sessionRow{row, s.posts})
+		rows = append(rows, sessionRow{row, s.posts, s.clashes})
 		s.dirty, s.repeats = false, 0
 	}
 	slices.SortFunc(rows, func(a, b sessionRow) int { return cmp.Compare(a.Session, b.Session) })
@@ -185,6 +187,7 @@ type view struct {
 	row      db.Meeting
 	refs     []string // nil when they are written already
 	segments []db.Segment
+	stray    bool // it has records of a call bridge that does not count any more
 }
 
 // view folds a meeting and prepares its row.
@@ -195,6 +198,7 @@ func (c *cluster) view(e *entry) view {
 		AccountID: c.account, MeetingID: e.id, ClusterID: c.id, MeetingKey: e.key, DirectoryVersion: e.version,
 		Bridges: "[]", Facts: "[]", Segments: "[]", Records: cdr.Encode(records),
 	}
+	v.stray = len(c.allowed) > 0 && slices.ContainsFunc(records, func(r *cdr.Record) bool { return !c.counts(r.CallBridge) })
 	c.describe(&v, records)
 	v.refs = c.refs(&v, records)
 	return v

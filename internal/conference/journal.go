@@ -25,6 +25,7 @@ const (
 type journalPost struct {
 	seq, version    int64
 	session, bridge string
+	receiver        string // empty for a note, and where it is not known
 	records         []cdr.Record
 	ignored         []int // positions of records that were known before
 
@@ -87,6 +88,7 @@ func (c *cluster) readPosts(ctx context.Context, tx *store.Tx, after, through in
 			if err != nil {
 				return nil, err
 			}
+			p.receiver = r.Receiver
 			posts = append(posts, p)
 		}
 		if len(rows) == 0 || rows[0].Seq != after+1 {
@@ -150,6 +152,10 @@ func (c *cluster) reloadLocked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	allowed, err := allowedOf(row)
+	if err != nil {
+		return err
+	}
 	if share {
 		c.e.mu.Lock()
 		c.e.sharing[c.account] = true
@@ -157,6 +163,7 @@ func (c *cluster) reloadLocked(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	c.clear()
+	c.allowed, c.shape = allowed, row.Shape
 	for _, s := range sessions {
 		c.sessions[s.id] = s
 	}
@@ -400,6 +407,7 @@ func (c *cluster) shown(ctx context.Context, tx *store.Tx, posts []*journalPost)
 // the meetings which have no other end.
 func (c *cluster) unknown(posts []*journalPost) []string {
 	need := c.router.Need()
+	newest := map[string]bool{} // call bridges
 	for _, p := range posts {
 		if !c.counts(p.bridge) {
 			continue
@@ -411,11 +419,18 @@ func (c *cluster) unknown(posts []*journalPost) []string {
 				highest = max(highest, r.Correlator)
 			}
 		}
+		if p.newest {
+			newest[p.bridge] = true
+		}
+	}
+	if len(newest) > 0 {
+		c.mu.Lock() // the lane hears of sessions meanwhile
 		for id, s := range c.sessions {
-			if p.newest && s.bridge == p.bridge {
+			if newest[s.bridge] {
 				need.Refs = append(need.Refs, sessionRef(id))
 			}
 		}
+		c.mu.Unlock()
 	}
 	slices.Sort(need.Refs)
 	return need.Refs
@@ -431,7 +446,7 @@ func (c *cluster) catchUp(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	seq := c.seq
+	seq, shape := c.seq, c.shape
 	c.mu.Unlock()
 	var posts []*journalPost
 	far := false
@@ -440,7 +455,7 @@ func (c *cluster) catchUp(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read bridge %s: %w", c.id, err)
 		}
-		if far = row.LastSeq-seq > maxForeign; far {
+		if far = row.LastSeq-seq > maxForeign || row.Shape != shape; far {
 			return nil
 		}
 		posts, err = c.readPosts(ctx, tx, seq, row.LastSeq)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ type queue struct {
 type post struct {
 	cdr.Post
 	body    []byte
+	from    string        // id of the receiver
 	packed  []byte        // the body as it is stored
 	done    chan struct{} // closed when receipt and err stand
 	receipt Receipt
@@ -126,7 +128,7 @@ func (c *cluster) commit(batch []*post) {
 	if err := c.apply(ctx, w.posts); err != nil {
 		c.e.log.ErrorContext(ctx, "call records are stored and not yet counted; the next post counts them", "bridge", c.id, "error", err)
 	}
-	c.repeats(batch)
+	c.repeats(batch, w.judged)
 	c.e.dirty()
 	c.ease(ctx)
 }
@@ -408,10 +410,10 @@ func (c *cluster) insert(ctx context.Context, tx *store.Tx, batch []*post, w *wr
 		}
 		rows = append(rows, db.CdrPost{
 			AccountID: c.account, ClusterID: c.id, Seq: v.seq, ReceivedAt: now, Session: p.Session, Callbridge: p.CallBridge,
-			DirectoryVersion: version, Ignored: ignored, Body: p.packed,
+			DirectoryVersion: version, Ignored: ignored, Body: p.packed, Receiver: p.from,
 		})
 		w.posts = append(w.posts, &journalPost{
-			seq: v.seq, version: version, session: p.Session, bridge: p.CallBridge, records: p.Records, ignored: v.ignored,
+			seq: v.seq, version: version, session: p.Session, bridge: p.CallBridge, receiver: p.from, records: p.Records, ignored: v.ignored,
 		})
 	}
 	if err := tx.InsertPosts(ctx, rows); err != nil {
@@ -440,7 +442,7 @@ func (c *cluster) contradict(ctx context.Context, tx *store.Tx, p *post, which [
 		}
 		n, err := tx.InsertConflict(ctx, db.InsertConflictParams{
 			AccountID: c.account, ClusterID: c.id, Session: r.Session, Correlator: r.Correlator, Digest: r.Digest[:],
-			Ref: c.meant(r), NotedAt: now, Body: body,
+			Ref: c.meant(r), NotedAt: now, Body: body, Receiver: p.from, RecordIndex: r.RecordIndex, Against: -1,
 		})
 		if err != nil {
 			return fmt.Errorf("keep conflict: %w", err)
@@ -450,15 +452,22 @@ func (c *cluster) contradict(ctx context.Context, tx *store.Tx, p *post, which [
 	return nil
 }
 
-// repeats counts the repeats of a batch. They are written with their sessions, so those of the last moment before a
+// repeats counts the repeats of a batch, and notes how they were numbered. They are written with their sessions, so those of the last moment before a
 // crash are not counted; their records are.
-func (c *cluster) repeats(batch []*post) {
+func (c *cluster) repeats(batch []*post, judged []verdict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, p := range batch {
-		if s := c.sessions[p.Session]; s != nil && p.receipt.Repeats > 0 {
-			s.repeats += int64(p.receipt.Repeats)
-			s.dirty = true
+	for i, p := range batch {
+		s, v := c.sessions[p.Session], &judged[i]
+		if s == nil || v.receipt.Repeats == 0 {
+			continue
+		}
+		s.repeats += int64(v.receipt.Repeats)
+		s.dirty = true
+		for _, j := range v.ignored {
+			if !slices.Contains(v.conflicts, j) {
+				s.number(p.from, &p.Records[j], true)
+			}
 		}
 	}
 }

@@ -125,15 +125,20 @@ func (e *Engine) bridgeID(ctx context.Context, account, bridge string) (id strin
 	return id, outcome("find bridge", err)
 }
 
-// Conflict is two records that claim to be the same one, with different content. The stored one counts.
+// Conflict is two records that claim to be the same one. Of two with one identity and different content, the stored one counts. Two
+// that came to one receiver with the same number (recordIndex) have identities of their own, and both count.
 type Conflict struct {
-	ID         string
-	Session    string
-	Correlator int64
-	CallBridge string
-	NotedAt    time.Time
-	Stored     []cdr.Field // empty when the post that brought it is no longer kept
-	Received   []cdr.Field
+	ID          string
+	Session     string
+	Correlator  int64 // of the one received
+	Receiver    string
+	RecordIndex int64
+	Against     int64 // correlator of the one stored
+	Counts      bool  // the one received counts as well
+	CallBridge  string
+	NotedAt     time.Time
+	Stored      []cdr.Field // empty when the post that brought it is no longer kept
+	Received    []cdr.Field
 }
 
 // Conflicts lists the conflicts of a bridge (id or name) by session and number, those after an id, at most limit (1 to 1000,
@@ -162,7 +167,11 @@ func (e *Engine) Conflicts(ctx context.Context, account, bridge, after string, l
 		}
 		out = out[:0]
 		for _, r := range rows {
-			k := Conflict{ID: conflictID(r.Session, r.Correlator, r.Digest), Session: r.Session, Correlator: r.Correlator, NotedAt: store.At(r.NotedAt)}
+			k := Conflict{ID: conflictID(r.Session, r.Correlator, r.Digest), Session: r.Session, Correlator: r.Correlator, NotedAt: store.At(r.NotedAt),
+				Receiver: r.Receiver, RecordIndex: r.RecordIndex, Against: r.Correlator}
+			if r.Against >= 0 {
+				k.Against, k.Counts = r.Against, true
+			}
 			if post, err := cdr.Parse(r.Body); err == nil {
 				k.CallBridge = post.CallBridge
 				fields := fieldsOf(r.Body)
@@ -172,7 +181,7 @@ func (e *Engine) Conflicts(ctx context.Context, account, bridge, after string, l
 					}
 				}
 			}
-			stored, err := c.details(ctx, tx, []*cdr.Record{{Session: r.Session, Correlator: r.Correlator}})
+			stored, err := c.details(ctx, tx, []*cdr.Record{{Session: r.Session, Correlator: k.Against}})
 			if err != nil {
 				return err
 			}

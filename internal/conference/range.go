@@ -67,6 +67,9 @@ func (c *cluster) writeSessions(ctx context.Context, tx *store.Tx, sessions []se
 		if err := tx.PutSession(ctx, s.PutSessionParams); err != nil {
 			return fmt.Errorf("write session %s: %w", s.Session, err)
 		}
+		if err := c.keepClashes(ctx, tx, s.Session, s.clashes); err != nil {
+			return err
+		}
 		known, _ := slices.BinarySearchFunc(s.posts, projected+1, func(p postRange, seq int64) int { return cmp.Compare(p.seq, seq) })
 		rows, err := c.rangeRows(s.Session, s.posts[known:])
 		if err != nil {

@@ -46,7 +46,7 @@ func (e *Engine) Receive(ctx context.Context, receiver string, body []byte) (Rec
 	if len(parsed.Records) == 0 {
 		return Receipt{}, nil
 	}
-	p := &post{Post: parsed, body: body, packed: store.Pack(body), done: make(chan struct{})}
+	p := &post{Post: parsed, body: body, from: id, packed: store.Pack(body), done: make(chan struct{})}
 	if err := c.take(ctx, p); err != nil {
 		return Receipt{}, outcome("store call records", err)
 	}

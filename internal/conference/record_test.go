@@ -38,11 +38,11 @@ func TestRecordsOfAMeeting(t *testing.T) {
 				t.Fatalf("got %d records, next %q; want 11", len(all), next)
 			}
 			for i, r := range all {
-				if !r.Whole || r.Correlator != int64(100+i) || r.CallBridge != bridgeA || r.Session != run1 || r.RecordIndex != 1 || r.ReceivedAt.IsZero() {
+				if !r.Whole || r.Correlator != int64(100+i) || r.CallBridge != bridgeA || r.Session != run1 || r.RecordIndex != int64(101+i) || r.ReceivedAt.IsZero() {
 					t.Errorf("record %d: got %+v", i, r)
 				}
 			}
-			want := `@type=callLegEnd @time=2026-03-02T09:10:00Z @recordIndex=1 @correlatorIndex=109 callLeg@id=` + legA +
+			want := `@type=callLegEnd @time=2026-03-02T09:10:00Z @recordIndex=110 @correlatorIndex=109 callLeg@id=` + legA +
 				` callLeg/reason=remoteTeardown callLeg/durationSeconds=10 callLeg/alarm@type=packetLoss callLeg/alarm@durationPercentage=0.1 callLeg/novelty=7`
 			if got := fieldText(all[9].Fields); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)

@@ -168,6 +168,9 @@ func (w *work) run(ctx context.Context) {
 			if err := w.engine.sync(ctx, w.account); err != nil {
 				w.engine.complain(ctx, "what other engines stored is not counted yet", err)
 			}
+			if err := w.engine.settleBridges(ctx, w.account); err != nil {
+				w.engine.complain(ctx, "meetings do not show yet which call bridges count", err)
+			}
 		}
 		if !pause(ctx, reportWait) {
 			return

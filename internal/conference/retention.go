@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/license"
@@ -83,7 +84,11 @@ func (e *Engine) SetRetention(ctx context.Context, who, account string, days int
 func (e *Engine) expire(ctx context.Context, account string) (removed int64, err error) {
 	var days int64
 	var all []db.Cluster
+	var changes []db.CdrChange
 	err = e.store.View(ctx, func(tx *store.Tx) error {
+		if changes, err = tx.Changes(ctx, account); err != nil {
+			return err
+		}
 		if days, err = keepDays(ctx, tx, account); err != nil {
 			return err
 		}
@@ -95,6 +100,9 @@ func (e *Engine) expire(ctx context.Context, account string) (removed int64, err
 	}
 	before := store.Ms(e.now()) - days*day
 	for _, c := range all {
+		if slices.ContainsFunc(changes, func(k db.CdrChange) bool { return k.ClusterID == c.ClusterID }) {
+			continue // they are read for it
+		}
 		for {
 			n, err := e.expireSome(ctx, c, before)
 			removed += n

@@ -22,7 +22,9 @@ type session struct {
 	losses      []loss // by correlator
 	lostTo      int64  // no loss is after this one
 	numbering   numbering
-	posts       []postRange // up to what is heard, that may not be in the tables of ranges
+	numbers     map[string]*numbers // by receiver
+	clashes     []clash             // not yet written
+	posts       []postRange         // up to what is heard, that may not be in the tables of ranges
 	records     int64
 	announced   int64 // lost records, as the call bridge said, whether or not they came after all
 	repeats     int64 // not yet written
@@ -165,9 +167,13 @@ func (s *session) row(account, cluster string) (db.PutSessionParams, error) {
 	if err != nil {
 		return db.PutSessionParams{}, err
 	}
+	numbers, err := s.numbersText()
+	if err != nil {
+		return db.PutSessionParams{}, err
+	}
 	return db.PutSessionParams{
 		AccountID: account, ClusterID: cluster, Session: s.id, Callbridge: s.bridge, Ranges: string(ranges), Losses: losses,
-		Records: s.records, Missing: s.missing(), Announced: s.announced, Behind: s.numbering.behind, Numbering: int64(s.numbering.state), Repeats: s.repeats, FirstAt: s.first, LastAt: s.last,
+		Records: s.records, Missing: s.missing(), Announced: s.announced, Behind: s.numbering.behind, Numbering: int64(s.numbering.state), Repeats: s.repeats, FirstAt: s.first, LastAt: s.last, Numbers: numbers,
 	}, nil
 }
 
@@ -176,6 +182,9 @@ func sessionOf(r db.CdrSession) (*session, error) {
 	s := &session{id: r.Session, bridge: r.Callbridge, records: r.Records, announced: r.Announced, numbering: numbering{r.Behind, numberingState(r.Numbering)}, first: r.FirstAt, last: r.LastAt}
 	if err := json.Unmarshal([]byte(r.Ranges), &s.spans); err != nil {
 		return nil, fmt.Errorf("decode ranges of session %s: %w", r.Session, err)
+	}
+	if err := s.readNumbers(r.Numbers); err != nil {
+		return nil, err
 	}
 	return s, s.readLosses(r.Losses)
 }

@@ -11,7 +11,7 @@ import (
 // The statements of the call-record lane and of the projection of meetings, which write many rows at once.
 
 var (
-	insertPosts = &insertion{"INSERT INTO cdr_post (account_id, cluster_id, seq, received_at, session, callbridge, directory_version, ignored, body)", ""}
+	insertPosts = &insertion{"INSERT INTO cdr_post (account_id, cluster_id, seq, received_at, session, callbridge, directory_version, ignored, body, receiver)", ""}
 	putRanges   = &insertion{"INSERT INTO cdr_range (account_id, cluster_id, session, low, first_seq, high, posts)", ""}
 	putMeetings = &insertion{"INSERT INTO meeting (account_id, meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, " +
 		"ended_at, duration_s, participants_max, policy, directory_version, incomplete, lost, estimated, facts, segments, records)",
@@ -44,7 +44,7 @@ const (
 // InsertPosts appends to the journal of call-record posts; bodies are as Pack made them.
 func (tx *Tx) InsertPosts(ctx context.Context, posts []db.CdrPost) error {
 	return insertRows(ctx, tx, insertPosts, posts, func(v []any, p *db.CdrPost) []any {
-		return append(v, p.AccountID, p.ClusterID, p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.DirectoryVersion, p.Ignored, p.Body)
+		return append(v, p.AccountID, p.ClusterID, p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.DirectoryVersion, p.Ignored, p.Body, p.Receiver)
 	})
 }
 

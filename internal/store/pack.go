@@ -68,6 +68,19 @@ func (tx *Tx) PostsAfter(ctx context.Context, arg db.PostsAfterParams) ([]db.Pos
 	return rows, err
 }
 
+// PostsOfBridge reads the journal of one call bridge; bodies are as they came.
+func (tx *Tx) PostsOfBridge(ctx context.Context, arg db.PostsOfBridgeParams) ([]db.PostsOfBridgeRow, error) {
+	rows, err := tx.Queries.PostsOfBridge(ctx, arg)
+	for i := range rows {
+		if err == nil {
+			if rows[i].Body, err = Unpack(rows[i].Body); err != nil {
+				err = fmt.Errorf("unpack post %d: %w", rows[i].Seq, err)
+			}
+		}
+	}
+	return rows, err
+}
+
 // Post reads one post of the journal; the body is as it came.
 func (tx *Tx) Post(ctx context.Context, arg db.PostParams) (db.PostRow, error) {
 	row, err := tx.Queries.Post(ctx, arg)

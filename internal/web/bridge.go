@@ -20,11 +20,28 @@ func (s *server) showBridge(ctx context.Context, in *BridgePath) (*reply[api.Bri
 		return nil, err
 	}
 	b, streams, err := s.Conference.FindBridge(ctx, id, in.Bridge)
+	return s.bridgeDetail(ctx, id, b, streams, err)
+}
+
+func (s *server) bridgeDetail(ctx context.Context, account string, b conference.Bridge, streams []conference.Stream, err error) (*reply[api.BridgeDetail], error) {
 	if err != nil {
 		return nil, err
 	}
-	receivers, err := s.Conference.Receivers(ctx, id, b.ID)
+	receivers, err := s.Conference.Receivers(ctx, account, b.ID)
 	return answerWith(api.BridgeDetail{Bridge: bridgeOf(b), Streams: each(streams, streamOf), Receivers: each(receivers, receiverOf)}, err)
+}
+
+func (s *server) setCallBridge(ctx context.Context, in *struct {
+	BridgePath
+	CallBridge string `path:"callBridge" doc:"GUID of the call bridge."`
+	Body       api.CallBridgeCounts
+}) (*reply[api.BridgeDetail], error) {
+	id, err := s.Authority.Scope(ctx, in.Who, access.Manage, in.Account)
+	if err != nil {
+		return nil, err
+	}
+	b, streams, err := s.Conference.Allow(ctx, in.Who.ID, id, in.Bridge, in.CallBridge, in.Body.Counts)
+	return s.bridgeDetail(ctx, id, b, streams, err)
 }
 
 func streamOf(s conference.Stream) api.Stream {
@@ -117,7 +134,11 @@ func (s *server) listConflicts(ctx context.Context, in *struct {
 		rows, next = rows[:limit], rows[limit-1].ID
 	}
 	return listed(rows, next, err, func(k conference.Conflict) api.Conflict {
-		return api.Conflict{ID: k.ID, Session: k.Session, Correlator: k.Correlator, CallBridge: k.CallBridge, NotedAt: k.NotedAt,
+		what := "content"
+		if k.Counts {
+			what = "recordIndex"
+		}
+		return api.Conflict{ID: k.ID, What: what, Against: k.Against, Receiver: k.Receiver, Index: k.RecordIndex, Session: k.Session, Correlator: k.Correlator, CallBridge: k.CallBridge, NotedAt: k.NotedAt,
 			Stored: each(k.Stored, fieldOf), Received: each(k.Received, fieldOf)}
 	})
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -183,6 +184,13 @@ func (w *world) checkMeeting(acme api.Account) {
 		t.Errorf("sessions: got %+v", sessions)
 	}
 	must(api.Collect(w.Conflicts(ctx, acme.ID, m.Bridge)))(t)
+	const guest = "22222222-0000-4000-8000-00000000000b"
+	if b := must(w.SetCallBridge(ctx, acme.ID, m.Bridge, guest, false))(t); b.Changing || len(b.Allowed) == 0 || b.Streams[0].Quarantined {
+		t.Errorf("got %+v, want the others to count", b)
+	}
+	if b := must(w.SetCallBridge(ctx, acme.ID, m.Bridge, guest, true))(t); !slices.Contains(b.Allowed, guest) {
+		t.Errorf("got %+v, want it to count again", b)
+	}
 	for _, r := range must(api.Collect(w.RefusedBodies(ctx, acme.ID, m.Bridge)))(t) {
 		if one := must(w.RefusedBody(ctx, acme.ID, m.Bridge, r.ID))(t); one.Reason == "" || one.Size < int64(len(one.Body)) {
 			t.Errorf("refused: got %+v", one)

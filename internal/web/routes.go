@@ -93,6 +93,7 @@ func (s *server) routes() []route {
 		{"GET", account + "/conference/bridges", keyed, access.See, rest("list-bridges", "List the receivers", s.listBridges)},
 		{"GET", bridge, keyed, access.See, rest("get-bridge", "Find a bridge, with what came of each call bridge", s.showBridge)},
 		{"GET", bridge + "/sessions", keyed, access.See, rest("list-bridge-sessions", "List the runs of call bridges", s.listSessions)},
+		{"PUT", bridge + "/callbridges/{callBridge}", keyed, access.Manage, rest("set-callbridge", "Say whether the records of a call bridge count", s.setCallBridge)},
 		{"GET", bridge + "/conflicts", keyed, access.See, rest("list-conflicts", "List the records that contradict stored ones", s.listConflicts)},
 		{"GET", bridge + "/refused", keyed, access.See, rest("list-refused", "List the posts that were not taken", s.listRefused)},
 		{"GET", bridge + "/refused/{refused}", keyed, access.See, rest("get-refused", "Find a post that was not taken", s.showRefused)},

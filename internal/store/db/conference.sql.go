@@ -124,8 +124,47 @@ func (q *Queries) BridgesSeen(ctx context.Context, arg BridgesSeenParams) ([]str
 	return items, nil
 }
 
+const changes = `-- name: Changes :many
+SELECT account_id, cluster_id, callbridge, shape, noted_at, upto, seq, began_at, meeting_id, found FROM cdr_change
+WHERE account_id = $1 ORDER BY cluster_id, callbridge LIMIT 1000
+`
+
+func (q *Queries) Changes(ctx context.Context, accountID string) ([]CdrChange, error) {
+	rows, err := q.db.QueryContext(ctx, changes, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CdrChange{}
+	for rows.Next() {
+		var i CdrChange
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.ClusterID,
+			&i.Callbridge,
+			&i.Shape,
+			&i.NotedAt,
+			&i.Upto,
+			&i.Seq,
+			&i.BeganAt,
+			&i.MeetingID,
+			&i.Found,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const cluster = `-- name: Cluster :one
-SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq FROM cluster
+SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq, shape FROM cluster
 WHERE account_id = $1 AND cluster_id = $2
 `
 
@@ -148,12 +187,13 @@ func (q *Queries) Cluster(ctx context.Context, arg ClusterParams) (Cluster, erro
 		&i.LastSeq,
 		&i.ProjectedSeq,
 		&i.FlushedSeq,
+		&i.Shape,
 	)
 	return i, err
 }
 
 const clusters = `-- name: Clusters :many
-SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq FROM cluster
+SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq, shape FROM cluster
 WHERE account_id = $1 AND cluster_id > $2 ORDER BY cluster_id LIMIT $3
 `
 
@@ -183,6 +223,7 @@ func (q *Queries) Clusters(ctx context.Context, arg ClustersParams) ([]Cluster, 
 			&i.LastSeq,
 			&i.ProjectedSeq,
 			&i.FlushedSeq,
+			&i.Shape,
 		); err != nil {
 			return nil, err
 		}
@@ -250,7 +291,7 @@ func (q *Queries) Conferences(ctx context.Context) ([]Conference, error) {
 }
 
 const conflicts = `-- name: Conflicts :many
-SELECT session, correlator, digest, noted_at, body FROM cdr_conflict
+SELECT session, correlator, digest, noted_at, body, receiver, record_index, against FROM cdr_conflict
 WHERE account_id = $1 AND cluster_id = $2
   AND (session > $3 OR (session = $3 AND (correlator > $4
     OR (correlator = $4 AND digest > $5))))
@@ -267,11 +308,14 @@ type ConflictsParams struct {
 }
 
 type ConflictsRow struct {
-	Session    string
-	Correlator int64
-	Digest     []byte
-	NotedAt    int64
-	Body       []byte
+	Session     string
+	Correlator  int64
+	Digest      []byte
+	NotedAt     int64
+	Body        []byte
+	Receiver    string
+	RecordIndex int64
+	Against     int64
 }
 
 func (q *Queries) Conflicts(ctx context.Context, arg ConflictsParams) ([]ConflictsRow, error) {
@@ -296,6 +340,9 @@ func (q *Queries) Conflicts(ctx context.Context, arg ConflictsParams) ([]Conflic
 			&i.Digest,
 			&i.NotedAt,
 			&i.Body,
+			&i.Receiver,
+			&i.RecordIndex,
+			&i.Against,
 		); err != nil {
 			return nil, err
 		}
@@ -667,6 +714,27 @@ func (q *Queries) DirectoryVersion(ctx context.Context, arg DirectoryVersionPara
 	return i, err
 }
 
+const dropChange = `-- name: DropChange :exec
+DELETE FROM cdr_change WHERE account_id = $1 AND cluster_id = $2 AND callbridge = $3 AND shape = $4 AND found = FALSE
+`
+
+type DropChangeParams struct {
+	AccountID  string
+	ClusterID  string
+	Callbridge string
+	Shape      int64
+}
+
+func (q *Queries) DropChange(ctx context.Context, arg DropChangeParams) error {
+	_, err := q.db.ExecContext(ctx, dropChange,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.Callbridge,
+		arg.Shape,
+	)
+	return err
+}
+
 const dropPosts = `-- name: DropPosts :execrows
 DELETE FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq >= $3 AND seq <= $4
 `
@@ -767,6 +835,20 @@ func (q *Queries) EndPolicy(ctx context.Context, arg EndPolicyParams) error {
 	return err
 }
 
+const findChanges = `-- name: FindChanges :exec
+UPDATE cdr_change SET found = TRUE WHERE account_id = $1 AND cluster_id = $2
+`
+
+type FindChangesParams struct {
+	AccountID string
+	ClusterID string
+}
+
+func (q *Queries) FindChanges(ctx context.Context, arg FindChangesParams) error {
+	_, err := q.db.ExecContext(ctx, findChanges, arg.AccountID, arg.ClusterID)
+	return err
+}
+
 const insertCluster = `-- name: InsertCluster :execrows
 INSERT INTO cluster (account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq)
 VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0)
@@ -800,19 +882,23 @@ func (q *Queries) InsertCluster(ctx context.Context, arg InsertClusterParams) (i
 }
 
 const insertConflict = `-- name: InsertConflict :execrows
-INSERT INTO cdr_conflict (account_id, cluster_id, session, correlator, digest, ref, noted_at, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO cdr_conflict (account_id, cluster_id, session, correlator, digest, ref, noted_at, body, receiver, record_index, against)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (account_id, cluster_id, session, correlator, digest) DO NOTHING
 `
 
 type InsertConflictParams struct {
-	AccountID  string
-	ClusterID  string
-	Session    string
-	Correlator int64
-	Digest     []byte
-	Ref        string
-	NotedAt    int64
-	Body       []byte
+	AccountID   string
+	ClusterID   string
+	Session     string
+	Correlator  int64
+	Digest      []byte
+	Ref         string
+	NotedAt     int64
+	Body        []byte
+	Receiver    string
+	RecordIndex int64
+	Against     int64
 }
 
 func (q *Queries) InsertConflict(ctx context.Context, arg InsertConflictParams) (int64, error) {
@@ -825,6 +911,9 @@ func (q *Queries) InsertConflict(ctx context.Context, arg InsertConflictParams) 
 		arg.Ref,
 		arg.NotedAt,
 		arg.Body,
+		arg.Receiver,
+		arg.RecordIndex,
+		arg.Against,
 	)
 	if err != nil {
 		return 0, err
@@ -888,7 +977,7 @@ func (q *Queries) InsertPolicy(ctx context.Context, arg InsertPolicyParams) erro
 
 const lockCluster = `-- name: LockCluster :one
 UPDATE cluster SET flushed_seq = flushed_seq WHERE account_id = $1 AND cluster_id = $2
-RETURNING flushed_seq, projected_seq
+RETURNING flushed_seq, projected_seq, shape
 `
 
 type LockClusterParams struct {
@@ -899,12 +988,13 @@ type LockClusterParams struct {
 type LockClusterRow struct {
 	FlushedSeq   int64
 	ProjectedSeq int64
+	Shape        int64
 }
 
 func (q *Queries) LockCluster(ctx context.Context, arg LockClusterParams) (LockClusterRow, error) {
 	row := q.db.QueryRowContext(ctx, lockCluster, arg.AccountID, arg.ClusterID)
 	var i LockClusterRow
-	err := row.Scan(&i.FlushedSeq, &i.ProjectedSeq)
+	err := row.Scan(&i.FlushedSeq, &i.ProjectedSeq, &i.Shape)
 	return i, err
 }
 
@@ -1304,6 +1394,36 @@ func (q *Queries) MeetingsToReplay(ctx context.Context, arg MeetingsToReplayPara
 	return items, nil
 }
 
+const moveChange = `-- name: MoveChange :exec
+UPDATE cdr_change SET seq = $1, began_at = $2, meeting_id = $3, found = (found OR $4)
+WHERE account_id = $5 AND cluster_id = $6 AND callbridge = $7 AND shape = $8
+`
+
+type MoveChangeParams struct {
+	Seq        int64
+	BeganAt    int64
+	MeetingID  string
+	Found      bool
+	AccountID  string
+	ClusterID  string
+	Callbridge string
+	Shape      int64
+}
+
+func (q *Queries) MoveChange(ctx context.Context, arg MoveChangeParams) error {
+	_, err := q.db.ExecContext(ctx, moveChange,
+		arg.Seq,
+		arg.BeganAt,
+		arg.MeetingID,
+		arg.Found,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.Callbridge,
+		arg.Shape,
+	)
+	return err
+}
+
 const oldestPosts = `-- name: OldestPosts :many
 SELECT seq, received_at FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq <= $3
 ORDER BY seq LIMIT $4
@@ -1501,7 +1621,7 @@ func (q *Queries) PolicyInForce(ctx context.Context, arg PolicyInForceParams) (P
 }
 
 const post = `-- name: Post :one
-SELECT seq, received_at, directory_version, ignored, body FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3
+SELECT seq, received_at, directory_version, ignored, receiver, body FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3
 `
 
 type PostParams struct {
@@ -1515,6 +1635,7 @@ type PostRow struct {
 	ReceivedAt       int64
 	DirectoryVersion int64
 	Ignored          string
+	Receiver         string
 	Body             []byte
 }
 
@@ -1526,6 +1647,7 @@ func (q *Queries) Post(ctx context.Context, arg PostParams) (PostRow, error) {
 		&i.ReceivedAt,
 		&i.DirectoryVersion,
 		&i.Ignored,
+		&i.Receiver,
 		&i.Body,
 	)
 	return i, err
@@ -1549,7 +1671,7 @@ func (q *Queries) PostReceivedAt(ctx context.Context, arg PostReceivedAtParams) 
 }
 
 const postsAfter = `-- name: PostsAfter :many
-SELECT seq, received_at, session, directory_version, ignored, body FROM cdr_post
+SELECT seq, received_at, session, directory_version, ignored, receiver, body FROM cdr_post
 WHERE account_id = $1 AND cluster_id = $2 AND seq > $3 AND seq <= $4
 ORDER BY seq LIMIT $5
 `
@@ -1568,6 +1690,7 @@ type PostsAfterRow struct {
 	Session          string
 	DirectoryVersion int64
 	Ignored          string
+	Receiver         string
 	Body             []byte
 }
 
@@ -1592,6 +1715,7 @@ func (q *Queries) PostsAfter(ctx context.Context, arg PostsAfterParams) ([]Posts
 			&i.Session,
 			&i.DirectoryVersion,
 			&i.Ignored,
+			&i.Receiver,
 			&i.Body,
 		); err != nil {
 			return nil, err
@@ -1605,6 +1729,98 @@ func (q *Queries) PostsAfter(ctx context.Context, arg PostsAfterParams) ([]Posts
 		return nil, err
 	}
 	return items, nil
+}
+
+const postsOfBridge = `-- name: PostsOfBridge :many
+SELECT seq, received_at, session, directory_version, ignored, receiver, body FROM cdr_post
+WHERE account_id = $1 AND cluster_id = $2 AND seq > $3 AND seq <= $4
+  AND callbridge = $5
+ORDER BY seq LIMIT $6
+`
+
+type PostsOfBridgeParams struct {
+	AccountID  string
+	ClusterID  string
+	After      int64
+	Through    int64
+	Callbridge string
+	Page       int32
+}
+
+type PostsOfBridgeRow struct {
+	Seq              int64
+	ReceivedAt       int64
+	Session          string
+	DirectoryVersion int64
+	Ignored          string
+	Receiver         string
+	Body             []byte
+}
+
+func (q *Queries) PostsOfBridge(ctx context.Context, arg PostsOfBridgeParams) ([]PostsOfBridgeRow, error) {
+	rows, err := q.db.QueryContext(ctx, postsOfBridge,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.After,
+		arg.Through,
+		arg.Callbridge,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []PostsOfBridgeRow{}
+	for rows.Next() {
+		var i PostsOfBridgeRow
+		if err := rows.Scan(
+			&i.Seq,
+			&i.ReceivedAt,
+			&i.Session,
+			&i.DirectoryVersion,
+			&i.Ignored,
+			&i.Receiver,
+			&i.Body,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const putChange = `-- name: PutChange :exec
+INSERT INTO cdr_change (account_id, cluster_id, callbridge, shape, noted_at, upto, seq, began_at, meeting_id, found)
+VALUES ($1, $2, $3, $4, $5, $6, 0, -1, '', FALSE)
+ON CONFLICT (account_id, cluster_id, callbridge) DO UPDATE SET shape = excluded.shape, noted_at = excluded.noted_at, upto = excluded.upto,
+  seq = 0, began_at = -1, meeting_id = '', found = FALSE
+`
+
+type PutChangeParams struct {
+	AccountID  string
+	ClusterID  string
+	Callbridge string
+	Shape      int64
+	NotedAt    int64
+	Upto       int64
+}
+
+func (q *Queries) PutChange(ctx context.Context, arg PutChangeParams) error {
+	_, err := q.db.ExecContext(ctx, putChange,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.Callbridge,
+		arg.Shape,
+		arg.NotedAt,
+		arg.Upto,
+	)
+	return err
 }
 
 const putConference = `-- name: PutConference :exec
@@ -1658,11 +1874,11 @@ func (q *Queries) PutRefused(ctx context.Context, arg PutRefusedParams) error {
 }
 
 const putSession = `-- name: PutSession :exec
-INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering, numbers)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (account_id, cluster_id, session) DO UPDATE SET callbridge = excluded.callbridge, ranges = excluded.ranges, losses = excluded.losses,
   records = excluded.records, missing = excluded.missing, announced = excluded.announced, behind = excluded.behind, numbering = excluded.numbering, repeats = cdr_session.repeats + excluded.repeats,
-  first_at = excluded.first_at, last_at = excluded.last_at
+  first_at = excluded.first_at, last_at = excluded.last_at, numbers = excluded.numbers
 `
 
 type PutSessionParams struct {
@@ -1680,6 +1896,7 @@ type PutSessionParams struct {
 	Announced  int64
 	Behind     int64
 	Numbering  int64
+	Numbers    string
 }
 
 func (q *Queries) PutSession(ctx context.Context, arg PutSessionParams) error {
@@ -1698,6 +1915,7 @@ func (q *Queries) PutSession(ctx context.Context, arg PutSessionParams) error {
 		arg.Announced,
 		arg.Behind,
 		arg.Numbering,
+		arg.Numbers,
 	)
 	return err
 }
@@ -1927,6 +2145,28 @@ func (q *Queries) RefusedBody(ctx context.Context, arg RefusedBodyParams) (CdrRe
 	return i, err
 }
 
+const restartChange = `-- name: RestartChange :exec
+UPDATE cdr_change SET seq = 0, began_at = -1, meeting_id = '', found = FALSE
+WHERE account_id = $1 AND cluster_id = $2 AND callbridge = $3 AND shape = $4
+`
+
+type RestartChangeParams struct {
+	AccountID  string
+	ClusterID  string
+	Callbridge string
+	Shape      int64
+}
+
+func (q *Queries) RestartChange(ctx context.Context, arg RestartChangeParams) error {
+	_, err := q.db.ExecContext(ctx, restartChange,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.Callbridge,
+		arg.Shape,
+	)
+	return err
+}
+
 const retention = `-- name: Retention :one
 SELECT keep_days FROM cdr_retention WHERE account_id = $1
 `
@@ -2047,7 +2287,7 @@ func (q *Queries) RunningMeetings(ctx context.Context, arg RunningMeetingsParams
 }
 
 const session = `-- name: Session :one
-SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering FROM cdr_session
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering, numbers FROM cdr_session
 WHERE account_id = $1 AND cluster_id = $2 AND session = $3
 `
 
@@ -2075,12 +2315,13 @@ func (q *Queries) Session(ctx context.Context, arg SessionParams) (CdrSession, e
 		&i.Announced,
 		&i.Behind,
 		&i.Numbering,
+		&i.Numbers,
 	)
 	return i, err
 }
 
 const sessions = `-- name: Sessions :many
-SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering FROM cdr_session
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering, numbers FROM cdr_session
 WHERE account_id = $1 AND cluster_id = $2 AND session > $3 ORDER BY session LIMIT $4
 `
 
@@ -2120,6 +2361,7 @@ func (q *Queries) Sessions(ctx context.Context, arg SessionsParams) ([]CdrSessio
 			&i.Announced,
 			&i.Behind,
 			&i.Numbering,
+			&i.Numbers,
 		); err != nil {
 			return nil, err
 		}
@@ -2132,6 +2374,29 @@ func (q *Queries) Sessions(ctx context.Context, arg SessionsParams) ([]CdrSessio
 		return nil, err
 	}
 	return items, nil
+}
+
+const setAllowed = `-- name: SetAllowed :one
+UPDATE cluster SET allowed = $1, shape = shape + 1 WHERE account_id = $2 AND cluster_id = $3
+RETURNING shape, last_seq
+`
+
+type SetAllowedParams struct {
+	Allowed   string
+	AccountID string
+	ClusterID string
+}
+
+type SetAllowedRow struct {
+	Shape   int64
+	LastSeq int64
+}
+
+func (q *Queries) SetAllowed(ctx context.Context, arg SetAllowedParams) (SetAllowedRow, error) {
+	row := q.db.QueryRowContext(ctx, setAllowed, arg.Allowed, arg.AccountID, arg.ClusterID)
+	var i SetAllowedRow
+	err := row.Scan(&i.Shape, &i.LastSeq)
+	return i, err
 }
 
 const setDirectoryVersion = `-- name: SetDirectoryVersion :execrows
@@ -2153,13 +2418,14 @@ func (q *Queries) SetDirectoryVersion(ctx context.Context, arg SetDirectoryVersi
 }
 
 const setFlushed = `-- name: SetFlushed :exec
-UPDATE cluster SET flushed_seq = $1, projected_seq = $2
-WHERE account_id = $3 AND cluster_id = $4
+UPDATE cluster SET flushed_seq = $1, projected_seq = $2, shape = $3
+WHERE account_id = $4 AND cluster_id = $5
 `
 
 type SetFlushedParams struct {
 	FlushedSeq   int64
 	ProjectedSeq int64
+	Shape        int64
 	AccountID    string
 	ClusterID    string
 }
@@ -2168,6 +2434,7 @@ func (q *Queries) SetFlushed(ctx context.Context, arg SetFlushedParams) error {
 	_, err := q.db.ExecContext(ctx, setFlushed,
 		arg.FlushedSeq,
 		arg.ProjectedSeq,
+		arg.Shape,
 		arg.AccountID,
 		arg.ClusterID,
 	)

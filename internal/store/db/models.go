@@ -66,15 +66,31 @@ type BridgeSnapshot struct {
 	Str         int64
 }
 
-type CdrConflict struct {
+type CdrChange struct {
 	AccountID  string
 	ClusterID  string
-	Session    string
-	Correlator int64
-	Digest     []byte
-	Ref        string
+	Callbridge string
+	Shape      int64
 	NotedAt    int64
-	Body       []byte
+	Upto       int64
+	Seq        int64
+	BeganAt    int64
+	MeetingID  string
+	Found      bool
+}
+
+type CdrConflict struct {
+	AccountID   string
+	ClusterID   string
+	Session     string
+	Correlator  int64
+	Digest      []byte
+	Ref         string
+	NotedAt     int64
+	Body        []byte
+	Receiver    string
+	RecordIndex int64
+	Against     int64
 }
 
 type CdrPost struct {
@@ -87,6 +103,7 @@ type CdrPost struct {
 	DirectoryVersion int64
 	Ignored          string
 	Body             []byte
+	Receiver         string
 }
 
 type CdrRange struct {
@@ -140,6 +157,7 @@ type CdrSession struct {
 	Announced  int64
 	Behind     int64
 	Numbering  int64
+	Numbers    string
 }
 
 type Cluster struct {
@@ -153,6 +171,7 @@ type Cluster struct {
 	LastSeq      int64
 	ProjectedSeq int64
 	FlushedSeq   int64
+	Shape        int64
 }
 
 type Conference struct {

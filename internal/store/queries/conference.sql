@@ -24,11 +24,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0)
 ON CONFLICT (account_id, name_key) DO NOTHING;
 
 -- name: Cluster :one
-SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq FROM cluster
+SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq, shape FROM cluster
 WHERE account_id = $1 AND cluster_id = $2;
 
 -- name: Clusters :many
-SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq FROM cluster
+SELECT account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq, shape FROM cluster
 WHERE account_id = sqlc.arg(account_id) AND cluster_id > sqlc.arg(after) ORDER BY cluster_id LIMIT sqlc.arg(page);
 
 -- name: BehindClusters :many
@@ -43,14 +43,14 @@ SELECT directory_version FROM conference WHERE account_id = $1;
 
 -- name: LockCluster :one
 UPDATE cluster SET flushed_seq = flushed_seq WHERE account_id = $1 AND cluster_id = $2
-RETURNING flushed_seq, projected_seq;
+RETURNING flushed_seq, projected_seq, shape;
 
 -- name: SetFlushed :exec
-UPDATE cluster SET flushed_seq = sqlc.arg(flushed_seq), projected_seq = sqlc.arg(projected_seq)
+UPDATE cluster SET flushed_seq = sqlc.arg(flushed_seq), projected_seq = sqlc.arg(projected_seq), shape = sqlc.arg(shape)
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id);
 
 -- name: PostsAfter :many
-SELECT seq, received_at, session, directory_version, ignored, body FROM cdr_post
+SELECT seq, received_at, session, directory_version, ignored, receiver, body FROM cdr_post
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND seq > sqlc.arg(after) AND seq <= sqlc.arg(through)
 ORDER BY seq LIMIT sqlc.arg(page);
 
@@ -61,25 +61,25 @@ WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AN
 ORDER BY low DESC, first_seq LIMIT sqlc.arg(page);
 
 -- name: Post :one
-SELECT seq, received_at, directory_version, ignored, body FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3;
+SELECT seq, received_at, directory_version, ignored, receiver, body FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3;
 
 -- name: PostReceivedAt :one
 SELECT received_at FROM cdr_post WHERE account_id = $1 AND cluster_id = $2 AND seq = $3;
 
 -- name: Sessions :many
-SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering FROM cdr_session
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering, numbers FROM cdr_session
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND session > sqlc.arg(after) ORDER BY session LIMIT sqlc.arg(page);
 
 -- name: Session :one
-SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering FROM cdr_session
+SELECT account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering, numbers FROM cdr_session
 WHERE account_id = $1 AND cluster_id = $2 AND session = $3;
 
 -- name: PutSession :exec
-INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+INSERT INTO cdr_session (account_id, cluster_id, session, callbridge, ranges, losses, records, missing, repeats, first_at, last_at, announced, behind, numbering, numbers)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (account_id, cluster_id, session) DO UPDATE SET callbridge = excluded.callbridge, ranges = excluded.ranges, losses = excluded.losses,
   records = excluded.records, missing = excluded.missing, announced = excluded.announced, behind = excluded.behind, numbering = excluded.numbering, repeats = cdr_session.repeats + excluded.repeats,
-  first_at = excluded.first_at, last_at = excluded.last_at;
+  first_at = excluded.first_at, last_at = excluded.last_at, numbers = excluded.numbers;
 
 -- name: BridgeTotals :one
 SELECT CAST(coalesce(sum(records), 0) AS BIGINT) AS records, CAST(coalesce(sum(missing), 0) AS BIGINT) AS missing, CAST(coalesce(sum(announced), 0) AS BIGINT) AS announced, CAST(coalesce(sum(repeats), 0) AS BIGINT) AS repeats
@@ -89,7 +89,8 @@ FROM cdr_session WHERE account_id = $1 AND cluster_id = $2;
 SELECT DISTINCT callbridge FROM cdr_session WHERE account_id = $1 AND cluster_id = $2 ORDER BY callbridge LIMIT 1000;
 
 -- name: InsertConflict :execrows
-INSERT INTO cdr_conflict (account_id, cluster_id, session, correlator, digest, ref, noted_at, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO cdr_conflict (account_id, cluster_id, session, correlator, digest, ref, noted_at, body, receiver, record_index, against)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (account_id, cluster_id, session, correlator, digest) DO NOTHING;
 
 -- name: CountConflicts :one
@@ -272,7 +273,7 @@ SELECT callbridge, count(*) AS sessions, CAST(sum(records) AS BIGINT) AS records
 FROM cdr_session WHERE account_id = $1 AND cluster_id = $2 GROUP BY callbridge ORDER BY callbridge LIMIT 1000;
 
 -- name: Conflicts :many
-SELECT session, correlator, digest, noted_at, body FROM cdr_conflict
+SELECT session, correlator, digest, noted_at, body, receiver, record_index, against FROM cdr_conflict
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id)
   AND (session > sqlc.arg(session) OR (session = sqlc.arg(session) AND (correlator > sqlc.arg(correlator)
     OR (correlator = sqlc.arg(correlator) AND digest > sqlc.arg(digest)))))
@@ -320,3 +321,37 @@ DELETE FROM cdr_post WHERE account_id = sqlc.arg(account_id) AND cluster_id = sq
 -- name: CountPosts :one
 SELECT count(*) AS posts, CAST(coalesce(sum(length(body)), 0) AS BIGINT) AS bytes, CAST(coalesce(min(received_at), 0) AS BIGINT) AS oldest_at
 FROM cdr_post WHERE account_id = $1;
+
+-- name: SetAllowed :one
+UPDATE cluster SET allowed = sqlc.arg(allowed), shape = shape + 1 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id)
+RETURNING shape, last_seq;
+
+-- name: PutChange :exec
+INSERT INTO cdr_change (account_id, cluster_id, callbridge, shape, noted_at, upto, seq, began_at, meeting_id, found)
+VALUES ($1, $2, $3, $4, $5, $6, 0, -1, '', FALSE)
+ON CONFLICT (account_id, cluster_id, callbridge) DO UPDATE SET shape = excluded.shape, noted_at = excluded.noted_at, upto = excluded.upto,
+  seq = 0, began_at = -1, meeting_id = '', found = FALSE;
+
+-- name: Changes :many
+SELECT account_id, cluster_id, callbridge, shape, noted_at, upto, seq, began_at, meeting_id, found FROM cdr_change
+WHERE account_id = $1 ORDER BY cluster_id, callbridge LIMIT 1000;
+
+-- name: MoveChange :exec
+UPDATE cdr_change SET seq = sqlc.arg(seq), began_at = sqlc.arg(began_at), meeting_id = sqlc.arg(meeting_id), found = (found OR sqlc.arg(found))
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND callbridge = sqlc.arg(callbridge) AND shape = sqlc.arg(shape);
+
+-- name: RestartChange :exec
+UPDATE cdr_change SET seq = 0, began_at = -1, meeting_id = '', found = FALSE
+WHERE account_id = $1 AND cluster_id = $2 AND callbridge = $3 AND shape = $4;
+
+-- name: FindChanges :exec
+UPDATE cdr_change SET found = TRUE WHERE account_id = $1 AND cluster_id = $2;
+
+-- name: DropChange :exec
+DELETE FROM cdr_change WHERE account_id = $1 AND cluster_id = $2 AND callbridge = $3 AND shape = $4 AND found = FALSE;
+
+-- name: PostsOfBridge :many
+SELECT seq, received_at, session, directory_version, ignored, receiver, body FROM cdr_post
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND seq > sqlc.arg(after) AND seq <= sqlc.arg(through)
+  AND callbridge = sqlc.arg(callbridge)
+ORDER BY seq LIMIT sqlc.arg(page);
