@@ -70,7 +70,9 @@ func (s *session) announce(r *cdr.Record, at int64) bool {
 	if s.told(r) {
 		return false
 	}
-	s.announced += r.Missing
+	if low := l.low; !slices.ContainsFunc(s.losses, func(l loss) bool { return l.cause != lostTail && l.low <= low && l.high >= r.Correlator-1 }) {
+		s.announced += r.Missing
+	}
 	s.dirty = true
 	if s.numberedOn(r) {
 		l.cause = lostUnnumbered
@@ -103,10 +105,11 @@ func (s *session) tailTold(high int64) bool {
 	return slices.ContainsFunc(s.losses, func(l loss) bool { return l.cause == lostTail && l.low <= low && l.high >= high })
 }
 
-// told reports whether the loss that a record announces is known already.
+// told reports whether the loss that a record announces is known already, and from when. A later record may have told of more
+// to another receiver; that this one was made before is news.
 func (s *session) told(r *cdr.Record) bool {
 	low := max(r.Correlator-r.Missing, 0)
-	return slices.ContainsFunc(s.losses, func(l loss) bool { return l.cause != lostTail && l.low <= low && l.high >= r.Correlator-1 })
+	return slices.ContainsFunc(s.losses, func(l loss) bool { return l.cause != lostTail && l.low <= low && l.high == r.Correlator-1 })
 }
 
 // numberedOn reports whether the record before one came right before it to the same receiver, by both of its numbers: then
