@@ -72,10 +72,18 @@ func killedEstate(t *testing.T, database string, o estate.Options) {
 	d := newDesk(t, database)
 	d.json(tally(), "account", "create", "acme.example")
 	d.run(0, tally(), "conference", "enable")
-	url, _ := d.json(tally(), "conference", "bridge", "add", "cluster")["url"].(string)
+	first, _ := d.json(tally(), "conference", "bridge", "add", "cluster")["url"].(string)
+	addresses := []string{first} // one for each receiver that call bridges number for
+	for len(addresses) < e.Receivers {
+		next, _ := d.json(tally(), "conference", "bridge", "receiver", "add", "cluster")["url"].(string)
+		addresses = append(addresses, next)
+	}
 	d.run(0, tally(), "conference", "directory", "import", d.file("directory.json", string(e.Directory())))
 
-	c := &estateCrash{desk: d, path: url[len(d.srv.URL):], url: d.srv.URL, streams: e.Streams()}
+	c := &estateCrash{desk: d, url: d.srv.URL, streams: e.Streams()}
+	for _, address := range addresses {
+		c.paths = append(c.paths, address[len(d.srv.URL):])
+	}
 	c.changed.L = &c.mu
 	posts, records := 0, 0
 	for _, s := range c.streams {
@@ -97,7 +105,7 @@ func killedEstate(t *testing.T, database string, o estate.Options) {
 // estateCrash posts an estate to a server that dies in between.
 type estateCrash struct {
 	*desk
-	path    string
+	paths   []string // of the receivers
 	streams [][]estate.Post
 	kills   int
 
@@ -132,7 +140,7 @@ func (c *estateCrash) play(t *testing.T, posts int, random *rand.Rand) {
 		for range lanes {
 			senders.Go(func() {
 				for i := sent.Add(1) - 1; i < int64(len(stream)); i = sent.Add(1) - 1 {
-					if err := c.send(ctx, client, stream[i].Body()); err != nil {
+					if err := c.send(ctx, client, c.paths[stream[i].Receiver], stream[i].Body()); err != nil {
 						t.Errorf("post %d of a stream: %v", i, err)
 						return
 					}
@@ -166,12 +174,12 @@ func (c *estateCrash) await(yes func() bool) {
 }
 
 // send posts until the server says that it has the records, as call bridges do.
-func (c *estateCrash) send(ctx context.Context, client *http.Client, body []byte) error {
+func (c *estateCrash) send(ctx context.Context, client *http.Client, path string, body []byte) error {
 	for {
 		c.mu.Lock()
 		url := c.url
 		c.mu.Unlock()
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+c.path, bytes.NewReader(body))
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+path, bytes.NewReader(body))
 		if err != nil {
 			return err
 		}
