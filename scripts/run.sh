@@ -32,6 +32,7 @@ bench() { packages | xargs go test -p 1 -run '^$' -bench . -benchmem; }
 soak() {
   go test -list Kill ./test/... | grep '^Test' || { echo "no story about kills"; return 1; }
   TALLY_TEST_KILLS=200 TALLY_TEST_SEEDS=20 TALLY_TEST_MEETINGS=10000 go test -count=1 -v -timeout 12h -run Kill ./test/...
+  TALLY_TEST_KILLS=200 go test -count=1 -v -timeout 2h -run AnyOrder ./test -rapid.checks=1000
 }
 
 failed=()

@@ -3,6 +3,7 @@
 package test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,6 +25,11 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	bin = dir
+	flag.Parse()
+	// Here the properties try the same cases each time, which anybody can repeat; make soak tries others.
+	if seed := flag.Lookup("rapid.seed"); seed.Value.String() == "0" && os.Getenv("TALLY_TEST_KILLS") == "" {
+		_ = seed.Value.Set("48") // its first case once left a meeting of nothing behind
+	}
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	os.Exit(code)

@@ -188,6 +188,7 @@ type view struct {
 	refs     []string // nil when they are written already
 	segments []db.Segment
 	stray    bool // it has records of a call bridge that does not count any more
+	unheard  bool // nothing was heard of it: a record of a leg names a call of another meeting; it is not written
 }
 
 // view folds a meeting and prepares its row.
@@ -197,6 +198,10 @@ func (c *cluster) view(e *entry) view {
 	v.row = db.Meeting{
 		AccountID: c.account, MeetingID: e.id, ClusterID: c.id, MeetingKey: e.key, DirectoryVersion: e.version,
 		Bridges: "[]", Facts: "[]", Segments: "[]", Records: cdr.Encode(records),
+	}
+	if v.unheard = len(records) == 0; v.unheard {
+		v.row.EndedAt = 1 // nothing keeps it in memory
+		return v
 	}
 	v.stray = len(c.allowed) > 0 && slices.ContainsFunc(records, func(r *cdr.Record) bool { return !c.counts(r.CallBridge) })
 	c.describe(&v, records)
@@ -340,14 +345,17 @@ func (c *cluster) writeViews(ctx context.Context, tx *store.Tx, views []view, al
 	now := store.Ms(tx.Now())
 	for i := range views {
 		v := &views[i]
-		meetings = append(meetings, v.row)
-		for _, ref := range v.refs {
-			refs = append(refs, db.MeetingRef{AccountID: c.account, ClusterID: c.id, Ref: ref, MeetingID: v.row.MeetingID})
-		}
 		for _, gone := range v.absorbed {
 			if err := c.erase(ctx, tx, gone.id, hours, now); err != nil {
 				return err
 			}
+		}
+		if v.unheard {
+			continue
+		}
+		meetings = append(meetings, v.row)
+		for _, ref := range v.refs {
+			refs = append(refs, db.MeetingRef{AccountID: c.account, ClusterID: c.id, Ref: ref, MeetingID: v.row.MeetingID})
 		}
 		changed, err := c.differing(ctx, tx, v, alone, hours, now)
 		if err != nil {
