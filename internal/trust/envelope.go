@@ -223,7 +223,12 @@ func (c *compact) open(kinds []string, audience string) (Envelope, error) {
 // carries a key must carry this one. With a nil key it is verified by the key that it carries, which proves only that
 // the sender has that key: registration alone may do so. Errors are the sentinels above.
 func OpenProduct(envelope []byte, kind, audience string, key *ecdsa.PublicKey) (Envelope, error) {
-	c, err := split(envelope, algProduct, MaxEnvelope)
+	return openProduct(envelope, kind, audience, key, MaxEnvelope)
+}
+
+// openProduct is OpenProduct with a bound in bytes.
+func openProduct(envelope []byte, kind, audience string, key *ecdsa.PublicKey, limit int) (Envelope, error) {
+	c, err := split(envelope, algProduct, limit)
 	if err != nil {
 		return Envelope{}, err
 	}
