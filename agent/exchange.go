@@ -365,8 +365,7 @@ func (a *Agent) transport(st *state, root trust.Fingerprint) (Transport, error) 
 		return a.opts.Transport, nil
 	}
 	if st.URL == "" {
-		return nil, license.Refuse(license.KindRefused, "no-transport", "set it: tally-agent transport direct URL",
-			"the authority's address is not set")
+		return nil, errNoTransport()
 	}
 	return HTTPTransport(st.URL, root, a.opts.Now), nil
 }

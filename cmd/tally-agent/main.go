@@ -73,6 +73,7 @@ type cli struct {
 	} `cmd:"" help:"What the product uses."`
 	Report reportCmd `cmd:"" help:"Exchange with the authority once, now."`
 	Serve  serveCmd  `cmd:"" help:"Renew, report and retry until stopped."`
+	Doctor doctorCmd `cmd:"" help:"Walk the way to the authority and say which step fails and what mends it."`
 
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // Machine takes one envelope from a product and returns one for it: bytes in, bytes out, whatever carries them. verb is
-// register, authorize, renew or deregister.
+// register, authorize, renew, deregister or hello.
 //
 // A refusal by a rule returns both a signed refusal for the product and the license.Error for the carrier's status. Errors
 // without an envelope say nothing about the product's licenses: they are unsigned, so that no product gives anything up
@@ -34,6 +34,8 @@ func (a *Authority) Machine(ctx context.Context, verb string, envelope []byte) (
 		return a.renew(ctx, envelope)
 	case "deregister":
 		return a.deregister(ctx, envelope)
+	case "hello":
+		return a.hello(ctx, envelope)
 	}
 	return nil, license.NotFound("machine verb", verb)
 }

@@ -79,7 +79,7 @@ func whereToFind(what string) string {
 	case "directory source":
 		return "`tally conference directory show --sources` shows the sources of the directory"
 	case "machine verb":
-		return "the verbs are register, authorize, renew and deregister"
+		return "the verbs are register, authorize, renew, deregister and hello"
 	}
 	return "list what there is, then name one by its id or its name"
 }

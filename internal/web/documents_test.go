@@ -95,6 +95,7 @@ func TestProtocolExamples(t *testing.T) {
 	exchange("renew", "renew", p.seal(wire.KindRenew, 2, wire.Renew{Nonce: testNonce, CSR: csrOf(t, p)}))
 	exchange("refusal", "authorize", p.seal(wire.KindAuthorize, 1, wire.Authorize{Nonce: testNonce}))
 	exchange("deregister", "deregister", p.seal(wire.KindDeregister, 3, wire.Deregister{Nonce: testNonce}))
+	exchange("hello", "hello", must(trust.SealProduct(p.key, trust.Header{Kind: wire.KindHello, Audience: wire.Audience}, true, []byte(`{"nonce":"`+testNonce+`"}`)))(t))
 	examples["unsigned"] = indented(t, p.exchange("authorize", []byte("{}")).body)
 
 	page, err := os.ReadFile("../../docs/protocol.md")

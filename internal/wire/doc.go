@@ -4,7 +4,7 @@
 //
 // History of the message version, which is part of every kind:
 //
-//	1  register, authorize, renew, deregister, refusal
+//	1  register, authorize, renew, deregister, refusal; later also hello, which an older authority does not know
 //
 // Unknown members are refused in requests. Products accept unknown members in answers, so that an older product keeps
 // working with a newer authority.
@@ -32,6 +32,8 @@ const (
 	KindRenewed      = "tally.renewed.1"
 	KindDeregister   = "tally.deregister.1"
 	KindDeregistered = "tally.deregistered.1"
+	KindHello        = "tally.hello.1"
+	KindGreeting     = "tally.greeting.1"
 	KindRefusal      = "tally.refusal.1"
 )
 
@@ -176,6 +178,17 @@ type Deregistered struct {
 	ServerTime time.Time `json:"serverTime"`
 }
 
+// Hello asks whether signed answers come through. It is signed by a key made for it, so that it names nobody.
+type Hello struct {
+	Nonce string `json:"nonce"`
+}
+
+// Greeting answers Hello; its audience is the nonce.
+type Greeting struct {
+	Nonce      string    `json:"nonce"`
+	ServerTime time.Time `json:"serverTime"`
+}
+
 // Refusal is the signed No. Nothing less than a signed refusal that echoes the nonce may make a product give something up.
 type Refusal struct {
 	Nonce      string    `json:"nonce"`
@@ -265,6 +278,9 @@ func (m Renew) Check() error {
 
 // Check refuses a missing nonce.
 func (m Deregister) Check() error { return checkNonce(m.Nonce) }
+
+// Check refuses a missing nonce.
+func (m Hello) Check() error { return checkNonce(m.Nonce) }
 
 func checkCount(tag license.Tag, n int64) error {
 	if _, err := license.ParseTag(string(tag)); err != nil {
