@@ -49,9 +49,9 @@ const stepLimit = 10 * time.Second
 // toleratedSkew is the clock difference that hurts nothing (smart licensing, section 13.3).
 const toleratedSkew = 24 * time.Hour
 
-// Finding is what one step of the doctor came to. Its JSON form is a contract.
-type Finding struct {
-	Step string `json:"step"`
+// Step is what one step of the doctor came to. Its JSON form is a contract.
+type Step struct {
+	Name string `json:"step"`
 	// Outcome is ok, failed or skipped.
 	Outcome string `json:"outcome"`
 	// Found is one sentence about what was seen.
@@ -63,9 +63,9 @@ type Finding struct {
 // Diagnosis is what the doctor found on the way to the authority, step by step.
 type Diagnosis struct {
 	// Authority is the address that was tried, Proxy the one of the proxy on the way, if any.
-	Authority string    `json:"authority"`
-	Proxy     string    `json:"proxy,omitempty"`
-	Steps     []Finding `json:"steps"`
+	Authority string `json:"authority"`
+	Proxy     string `json:"proxy,omitempty"`
+	Steps     []Step `json:"steps"`
 }
 
 // Healthy says that no step failed.
@@ -81,7 +81,7 @@ func (d Diagnosis) Healthy() bool {
 // Doctor walks the way to the authority and says of each step whether it works, and of one that does not, what mends it. It
 // changes nothing, here or there, and tells the other side nothing about the product. Before a registration the root of the
 // authority is known only from the token; an empty token leaves the steps that need it out. An error means that there was
-// nothing to examine; what is broken on the way is a Finding.
+// nothing to examine; what is broken on the way is a Step that failed.
 func (a *Agent) Doctor(ctx context.Context, token string) (Diagnosis, error) {
 	st, _, err := a.load(ctx)
 	if err != nil {
@@ -154,7 +154,7 @@ type examination struct {
 }
 
 func (x *examination) add(step, outcome, mend, format string, args ...any) {
-	x.diagnosis.Steps = append(x.diagnosis.Steps, Finding{Step: step, Outcome: outcome, Found: fmt.Sprintf(format, args...), Mend: mend})
+	x.diagnosis.Steps = append(x.diagnosis.Steps, Step{Name: step, Outcome: outcome, Found: fmt.Sprintf(format, args...), Mend: mend})
 }
 
 func (x *examination) ok(step, format string, args ...any) { x.add(step, StepOK, "", format, args...) }
@@ -203,7 +203,7 @@ func (x *examination) walk(ctx context.Context) {
 	at := len(x.diagnosis.Steps) // TLS and names are judged when the right time is known
 	x.greet(conn)
 	rest := x.diagnosis.Steps[at:]
-	x.diagnosis.Steps = append([]Finding(nil), x.diagnosis.Steps[:at]...)
+	x.diagnosis.Steps = append([]Step(nil), x.diagnosis.Steps[:at]...)
 	x.judgeServer()
 	x.diagnosis.Steps = append(x.diagnosis.Steps, rest...)
 	x.judgeClock()

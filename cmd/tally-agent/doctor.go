@@ -38,7 +38,7 @@ func (c *doctorCmd) Run(ctx context.Context, s *shell) error {
 	var failed []string
 	for _, f := range d.Steps {
 		if f.Outcome == agent.StepFailed {
-			failed = append(failed, f.Step)
+			failed = append(failed, f.Name)
 		}
 	}
 	return license.Refuse(license.KindUnavailable, "unwell", "the mend stands below each failed step; the product keeps its last state and goes on working",
@@ -53,7 +53,7 @@ func showDiagnosis(d agent.Diagnosis) string {
 		p.line("Proxy: %s", d.Proxy)
 	}
 	for _, f := range d.Steps {
-		p.line("%-10s %-8s %s", f.Step, f.Outcome, f.Found)
+		p.line("%-10s %-8s %s", f.Name, f.Outcome, f.Found)
 		if f.Mend != "" {
 			p.line("%-10s %-8s %s", "", "mend:", f.Mend)
 		}
