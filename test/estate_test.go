@@ -36,8 +36,10 @@ func number(t *testing.T, name string, otherwise int) int {
 
 // TestKilledEstate plays the meetings of a cluster of three call bridges to a server that is killed over and over: everything
 // comes to four receivers, three posts of ten come again, posts overtake each other, and records are lost, for all receivers or
-// for one. What the server then says of records, meetings, licenses and peaks is the generator's own truth, to the second. One
-// seed with 1,000 meetings on each database; TALLY_TEST_SEEDS says how many seeds, TALLY_TEST_SEED from which one on, TALLY_TEST_MEETINGS and TALLY_TEST_LOSSES how much of each.
+// for one. The same records come to another bridge as well, once, where member-first is in force. What the server then says of
+// records, meetings, licenses and peaks is the generator's own truth under either policy, to the second. One seed with 1,000
+// meetings on each database; TALLY_TEST_SEEDS says how many seeds, TALLY_TEST_SEED from which one on, TALLY_TEST_MEETINGS and
+// TALLY_TEST_LOSSES how much of each.
 func TestKilledEstate(t *testing.T) {
 	t.Parallel()
 	first, seeds := number(t, "TALLY_TEST_SEED", 1), number(t, "TALLY_TEST_SEEDS", 1)
@@ -68,33 +70,36 @@ func killedEstate(t *testing.T, database string, o estate.Options) {
 	t.Helper()
 	began := time.Now()
 	e := estate.New(o)
+	o.Policy, o.Receivers, o.Overflows, o.Repeats, o.Disorder = estate.MemberFirst, 1, 0, 0, 0
+	members := estate.New(o)
 	played := time.Since(began)
 	d := newDesk(t, database)
 	d.json(tally(), "account", "create", "acme.example")
 	d.run(0, tally(), "conference", "enable")
-	first, _ := d.json(tally(), "conference", "bridge", "add", "cluster")["url"].(string)
-	addresses := []string{first} // one for each receiver that call bridges number for
-	for len(addresses) < e.Receivers {
-		next, _ := d.json(tally(), "conference", "bridge", "receiver", "add", "cluster")["url"].(string)
-		addresses = append(addresses, next)
-	}
 	d.run(0, tally(), "conference", "directory", "import", d.file("directory.json", string(e.Directory())))
 
-	c := &estateCrash{desk: d, url: d.srv.URL, streams: e.Streams()}
-	for _, address := range addresses {
-		c.paths = append(c.paths, address[len(d.srv.URL):])
-	}
+	c := &estateCrash{desk: d, url: d.srv.URL, clusters: []estateCluster{{Estate: e, name: "cluster"}, {Estate: members, name: "members"}}}
 	c.changed.L = &c.mu
 	posts, records := 0, 0
-	for _, s := range c.streams {
-		posts += len(s)
-		for i := range s {
-			records += s[i].Records()
+	for i := range c.clusters {
+		cl := &c.clusters[i]
+		added := d.json(tally(), "conference", "bridge", "add", cl.name)
+		cl.id, _ = added["id"].(string)
+		d.run(0, tally(), "conference", "policy", "set", policies[cl.Policy], "--bridge", cl.name)
+		for cl.take(d, added); len(cl.paths) < cl.Receivers; { // an address for each receiver that call bridges number for
+			cl.take(d, d.json(tally(), "conference", "bridge", "receiver", "add", cl.name))
+		}
+		cl.streams = cl.Streams()
+		for _, s := range cl.streams {
+			posts += len(s)
+			for i := range s {
+				records += s[i].Records()
+			}
 		}
 	}
 	c.play(t, posts, rand.New(rand.NewPCG(o.Seed, 2)))
 	sent := time.Since(began) - played
-	c.check(t, e)
+	c.check(t)
 	t.Logf("seed %d: %d meetings, %d records in %d posts with %d records, %d kills: played in %s, posted in %s, compared in %s", o.Seed, len(e.Truth.Meetings),
 		e.Truth.Records, posts, records, c.kills, played.Round(time.Millisecond), sent.Round(time.Millisecond), (time.Since(began) - played - sent).Round(time.Millisecond))
 	if code := d.srv.Stop(); code != 0 {
@@ -102,12 +107,25 @@ func killedEstate(t *testing.T, database string, o estate.Options) {
 	}
 }
 
-// estateCrash posts an estate to a server that dies in between.
+// estateCluster is a bridge that gets the records of an estate.
+type estateCluster struct {
+	*estate.Estate
+	name, id string
+	paths    []string // of its receivers
+	streams  [][]estate.Post
+}
+
+// take keeps the address of a new receiver.
+func (cl *estateCluster) take(d *desk, added map[string]any) {
+	address, _ := added["url"].(string)
+	cl.paths = append(cl.paths, address[len(d.srv.URL):])
+}
+
+// estateCrash posts estates to a server that dies in between.
 type estateCrash struct {
 	*desk
-	paths   []string // of the receivers
-	streams [][]estate.Post
-	kills   int
+	clusters []estateCluster
+	kills    int
 
 	mu      sync.Mutex // guards what follows
 	changed sync.Cond  // on url and posted
@@ -133,19 +151,21 @@ func (c *estateCrash) play(t *testing.T, posts int, random *rand.Rand) {
 		at = append(at, random.IntN(posts*9/10))
 	}
 	slices.Sort(at)
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: lanes * len(c.streams)}}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}
 	var senders sync.WaitGroup
-	for _, stream := range c.streams {
-		var sent atomic.Int64
-		for range lanes {
-			senders.Go(func() {
-				for i := sent.Add(1) - 1; i < int64(len(stream)); i = sent.Add(1) - 1 {
-					if err := c.send(ctx, client, c.paths[stream[i].Receiver], stream[i].Body()); err != nil {
-						t.Errorf("post %d of a stream: %v", i, err)
-						return
+	for _, cl := range c.clusters {
+		for _, stream := range cl.streams {
+			var sent atomic.Int64
+			for range lanes {
+				senders.Go(func() {
+					for i := sent.Add(1) - 1; i < int64(len(stream)); i = sent.Add(1) - 1 {
+						if err := c.send(ctx, client, cl.paths[stream[i].Receiver], stream[i].Body()); err != nil {
+							t.Errorf("post %d of a stream: %v", i, err)
+							return
+						}
 					}
-				}
-			})
+				})
+			}
 		}
 	}
 	for _, n := range at {
@@ -209,21 +229,29 @@ func (c *estateCrash) send(ctx context.Context, client *http.Client, path string
 }
 
 // check compares what the server says with the truth.
-func (c *estateCrash) check(t *testing.T, e *estate.Estate) {
+func (c *estateCrash) check(t *testing.T) {
 	t.Helper()
 	client := c.client()
 	all, err := api.Collect(client.Meetings(t.Context(), "acme.example", api.MeetingFilter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make([]string, len(all))
-	for i := range all {
-		got[i] = told(all[i]).String()
-	}
-	c.participants(t, e, client, all, got)
-	slices.Sort(got)
-	if d := differences(got, lines(e.Truth.Meetings)); d != "" {
-		t.Errorf("%d meetings, want %d; they differ:\n%s", len(got), len(e.Truth.Meetings), d)
+	var both []estate.Meeting
+	for _, cl := range c.clusters {
+		var here []api.Meeting
+		var got []string
+		for i := range all {
+			if all[i].Bridge == cl.id {
+				here = append(here, all[i])
+				got = append(got, told(all[i]).String())
+			}
+		}
+		c.participants(t, cl.Estate, client, here, got)
+		slices.Sort(got)
+		if d := differences(got, lines(cl.Truth.Meetings)); d != "" {
+			t.Errorf("%s: %d meetings, want %d; they differ:\n%s", cl.name, len(got), len(cl.Truth.Meetings), d)
+		}
+		both = append(both, cl.Truth.Meetings...)
 	}
 	usage, err := api.Collect(client.ConferenceUsage(t.Context(), "acme.example", time.Time{}, time.Time{}))
 	if err != nil {
@@ -236,12 +264,21 @@ func (c *estateCrash) check(t *testing.T, e *estate.Estate) {
 		}
 	}
 	slices.Sort(hours)
-	if d := differences(hours, lines(e.Truth.Hours)); d != "" {
+	if d := differences(hours, lines(estate.Hours(both))); d != "" {
 		t.Errorf("hours differ:\n%s", d)
 	}
 	bridges, err := api.Collect(client.Bridges(t.Context(), "acme.example"))
-	if err != nil || len(bridges) != 1 || bridges[0].Records != e.Truth.Records || bridges[0].Missing != e.Truth.Lost || bridges[0].Conflicts != 0 || bridges[0].Refused != 0 {
-		t.Errorf("got %+v, %v; want %d records, %d missing and no conflicts", bridges, err, e.Truth.Records, e.Truth.Lost)
+	if err != nil || len(bridges) != len(c.clusters) {
+		t.Errorf("got %+v, %v", bridges, err)
+	}
+	for _, b := range bridges {
+		e := c.clusters[0].Estate
+		if b.ID == c.clusters[1].id {
+			e = c.clusters[1].Estate
+		}
+		if b.Records != e.Truth.Records || b.Missing != e.Truth.Lost || b.Conflicts != 0 || b.Refused != 0 {
+			t.Errorf("got %+v; want %d records, %d missing and no conflicts", b, e.Truth.Records, e.Truth.Lost)
+		}
 	}
 }
 

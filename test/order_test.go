@@ -50,6 +50,9 @@ type failer interface {
 	Errorf(format string, args ...any)
 }
 
+// policies are the names of the generator's policies.
+var policies = map[estate.Policy]string{estate.OwnerFirst: "owner-first", estate.MemberFirst: "member-first"}
+
 // openEngine makes an engine over a database that is empty but for the directory of the estate. The caller closes its store.
 func openEngine(ctx context.Context, t failer, database string, e *estate.Estate) *engine {
 	t.Helper()
@@ -73,6 +76,9 @@ func openEngine(ctx context.Context, t failer, database string, e *estate.Estate
 	}
 	p.restart()
 	if _, err := p.ImportDirectory(ctx, "admin", p.account, e.Directory()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.SetPolicy(ctx, "admin", p.account, "", policies[e.Policy], nil); err != nil {
 		t.Fatal(err)
 	}
 	_, secret, err := p.AddBridge(ctx, "admin", p.account, "Main", nil)
@@ -200,6 +206,7 @@ func TestAnyOrderOfArrival(t *testing.T) {
 			Seed: rapid.Uint64().Draw(rt, "seed"), Meetings: rapid.IntRange(1, 8).Draw(rt, "meetings"), Bridges: rapid.IntRange(1, 3).Draw(rt, "bridges"),
 			Receivers: rapid.IntRange(1, 2).Draw(rt, "receivers"), Restarts: rapid.IntRange(0, 2).Draw(rt, "restarts"),
 			Losses: rapid.IntRange(0, 3).Draw(rt, "losses"), Overflows: rapid.IntRange(0, 2).Draw(rt, "overflows"), Nameless: rapid.Bool().Draw(rt, "nameless"), Most: 8, Repeats: 0.2,
+			Policy: rapid.SampledFrom([]estate.Policy{estate.OwnerFirst, estate.MemberFirst}).Draw(rt, "policy"),
 		})
 		posts := slices.Concat(e.Streams()...)
 		sent := make([]int, len(posts))

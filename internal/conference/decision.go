@@ -1,6 +1,7 @@
 package conference
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,7 +27,8 @@ func callOf(id string, conf *cdr.Conference, p *meeting.Policy) meeting.Call {
 	}
 	for i := range conf.Participants {
 		if who := &conf.Participants[i]; !who.Media {
-			call.Members = append(call.Members, meeting.Member{Name: who.DisplayName, Party: who.RemoteParty, From: who.From})
+			party := cmp.Or(who.RemoteParty, who.RemoteAddress) // only the start of a leg has the party, its updates have the address
+			call.Members = append(call.Members, meeting.Member{Name: who.DisplayName, Party: party, From: who.From})
 		}
 	}
 	return call

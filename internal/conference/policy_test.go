@@ -88,6 +88,26 @@ func TestRule13PolicyPerBridge(t *testing.T) {
 	})
 }
 
+// TestRule15LegWithoutStart: of a leg that a call bridge tells of by an update alone, as it was there before, the address says
+// who it is.
+func TestRule15LegWithoutStart(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		_, main := h.bridge("Main")
+		_, err := h.engine.SetPolicy(t.Context(), "admin", h.account, "", "member-first", nil)
+		must(t, err)
+		_, err = h.engine.ImportDirectory(t.Context(), "admin", h.account, []byte(`{"users":[{"jid":"alice@acme.example","personalLicense":true}]}`))
+		must(t, err)
+		in := legIn(1, 10, legA, call1)
+		in.inside = strings.Replace(in.inside, "</callLeg>", "<remoteAddress>sip:alice@acme.example</remoteAddress></callLeg>", 1)
+		h.receive(h.engine, main, body(run1, callStart(0, 0, call1, corr1), in, legEnd(2, 60, legA), callEnd(3, 60, call1, 1, 60)))
+		for _, m := range h.meetings(h.engine) {
+			if len(m.Segments) != 1 || m.Segments[0].Rule != "member" || m.Segments[0].User != "alice@acme.example" {
+				t.Errorf("got %+v", m.Segments)
+			}
+		}
+	})
+}
+
 func TestPolicyRefusals(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		for _, tc := range []struct {

@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Seed      uint64
 	Meetings  int       // planned; 100
+	Policy    Policy    // that the truth is told under; nothing else depends on it
 	Days      int       // working days; one for every 800 meetings
 	From      time.Time // midnight UTC of the first day; a Monday in March 2026
 	Bridges   int       // of the cluster; 3
@@ -48,6 +49,14 @@ func (o *Options) defaults() {
 		o.From = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 	}
 }
+
+// Policy is one of the two official rules of whose personal license pays.
+type Policy int
+
+const (
+	OwnerFirst  Policy = iota // the owner of the space, or who called or booked
+	MemberFirst               // who joined first and holds one; before that the owner of the space
+)
 
 // Estate is one played estate.
 type Estate struct {

@@ -42,8 +42,20 @@ func TestToldIsTrue(t *testing.T) {
 // TestEverythingHappens: an estate of a usual size has each kind of thing in it.
 func TestEverythingHappens(t *testing.T) {
 	t.Parallel()
-	e := New(Options{Seed: 1, Meetings: 2000, Restarts: 4, Losses: 20, Repeats: 0.3, Disorder: 10})
+	o := Options{Seed: 1, Meetings: 2000, Restarts: 4, Losses: 20, Repeats: 0.3, Disorder: 10}
+	e := New(o)
+	o.Policy = MemberFirst
 	seen := map[string]int{}
+	for _, m := range New(o).Truth.Meetings {
+		for i, s := range m.Segments {
+			if s.Rule == "member" {
+				seen["rule member"]++
+			}
+			if i > 0 && s.Rule == "member" && m.Segments[i-1].Rule == "owner" {
+				seen["a member takes over"]++
+			}
+		}
+	}
 	for _, m := range e.Truth.Meetings {
 		seen["type "+m.CallType]++
 		for _, s := range m.Segments {
@@ -82,7 +94,7 @@ func TestEverythingHappens(t *testing.T) {
 		len(e.Truth.Meetings), e.Truth.Records, e.Truth.Lost, posts, records, len(e.Truth.Hours), seen)
 	for _, want := range []string{
 		"type coSpace", "type adHoc", "type forwarding", "type lyncConferencing", "without its start", "rule owner", "rule shared", "rule gateway",
-		"rule point-to-point", "rule ad-hoc", "rule scheduler", "rule audio-only", "rule dual-home", "incomplete", "estimated", "several bridges", "nobody", "many", "several segments", "missing", "callStart", "callEnd",
+		"rule point-to-point", "rule ad-hoc", "rule scheduler", "rule audio-only", "rule dual-home", "rule member", "a member takes over", "incomplete", "estimated", "several bridges", "nobody", "many", "several segments", "missing", "callStart", "callEnd",
 		"callLegStart", "callLegUpdate", "callLegEnd", "recordingStart", "recordingEnd", "streamingStart", "streamingEnd",
 	} {
 		if seen[want] == 0 {

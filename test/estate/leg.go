@@ -29,6 +29,7 @@ type stay struct {
 	call     *call
 	from, to int64
 	as       as
+	holder   *User // who is known to be there and to hold a personal license; nil for nobody
 }
 
 // as tells what somebody takes part as.
@@ -201,6 +202,8 @@ func (l *leg) party() string {
 		return "recorder@media.acme.example"
 	case l.link:
 		return "bridge@cluster.acme.example"
+	case !l.web && l.user.Device != "" && l.id[0] < '8':
+		return fmt.Sprintf("sip:%s;transport=tls", l.user.Device)
 	case !l.web:
 		return fmt.Sprintf("sip:%s;transport=tls", l.user.JID)
 	}

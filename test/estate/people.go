@@ -10,8 +10,9 @@ import (
 // User is a person of the directory, or one who only dials in.
 type User struct {
 	JID, GUID, ID, Email, Name string
-	Personal                   bool // holds a personal license
-	Guest                      bool // is not in the directory
+	Personal                   bool   // holds a personal license
+	Guest                      bool   // is not in the directory
+	Device                     string // that calls from an address of its own; the directory says whose it is
 
 	office int
 }
@@ -62,6 +63,9 @@ func (e *Estate) people() {
 		first, last, _ := strings.Cut(plain(u.Name), ".")
 		u.ID = e.unique(first[:1]+last, "")
 		u.Email = u.ID + ".mail@acme.example"
+		if u.GUID[0] < '8' && !u.Guest {
+			u.Device = "room-" + u.ID + "@devices.acme.example"
+		}
 		e.Users = append(e.Users, u)
 		if !u.Guest || e.chance(30) { // a guest's space was made for somebody who has left the directory
 			e.space(u.Name+"'s space", u, u.office)
@@ -121,13 +125,21 @@ func (e *Estate) Directory() []byte {
 		Name  string `json:"name"`
 		Owner string `json:"owner"`
 	}
+	type device struct {
+		Device string `json:"device"`
+		Owner  string `json:"owner"`
+	}
 	var file struct {
-		Users  []user  `json:"users"`
-		Spaces []space `json:"spaces"`
+		Users   []user   `json:"users"`
+		Spaces  []space  `json:"spaces"`
+		Devices []device `json:"devices"`
 	}
 	for _, u := range e.Users {
 		if !u.Guest {
 			file.Users = append(file.Users, user{u.JID, u.GUID, u.ID, u.Email, u.Name, u.Personal})
+		}
+		if u.Device != "" {
+			file.Devices = append(file.Devices, device{u.Device, u.JID})
 		}
 	}
 	for _, s := range e.Spaces {

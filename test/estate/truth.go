@@ -116,13 +116,13 @@ func (e *Estate) truth() Truth {
 			}
 		}
 		if len(whole) > 0 {
-			out.Meetings = append(out.Meetings, p.meeting(whole))
+			out.Meetings = append(out.Meetings, p.meeting(e.Policy, whole))
 		}
 		for i := range alone {
-			out.Meetings = append(out.Meetings, (&plan{calls: p.calls}).meeting(alone[i:i+1]))
+			out.Meetings = append(out.Meetings, (&plan{calls: p.calls}).meeting(e.Policy, alone[i:i+1]))
 		}
 	}
-	out.Hours = hours(out.Meetings)
+	out.Hours = Hours(out.Meetings)
 	return out
 }
 
@@ -188,6 +188,16 @@ func (l *leg) as() as {
 	return person
 }
 
+// holder is who the records say is at the other end, where that is somebody with a personal license: nobody knows it of a leg
+// whose records with an address were lost.
+func (l *leg) holder() *User {
+	told := func(r *record) bool { return !r.lost && (r.kind == "callLegStart" || r.kind == "callLegUpdate") }
+	if u := l.user; u != nil && u.Personal && !u.Guest && slices.ContainsFunc(l.records, told) {
+		return u
+	}
+	return nil
+}
+
 // known is the name that the records give.
 func (l *leg) known() string {
 	name, party := "", ""
@@ -219,7 +229,7 @@ func (c *call) part(told map[*leg][]stay) part {
 		p.marked = p.marked || l.marks(c)
 		p.holes = p.holes || !p.estimated && l.hole(c)
 		for _, s := range told[l] {
-			s.to, s.as = min(s.to, p.to), l.as()
+			s.to, s.as, s.holder = min(s.to, p.to), l.as(), l.holder()
 			if s.call == c && s.from < s.to {
 				p.stays = append(p.stays, s)
 				p.people = append(p.people, Participant{l.known(), s.from, s.to})
@@ -270,7 +280,7 @@ func (l *leg) hole(c *call) bool {
 }
 
 // meeting puts calls together.
-func (p *plan) meeting(parts []part) Meeting {
+func (p *plan) meeting(policy Policy, parts []part) Meeting {
 	m := Meeting{Name: p.name, CallType: p.kind, From: forever}
 	if p.space != nil {
 		m.Space = p.space.ID
@@ -301,7 +311,7 @@ func (p *plan) meeting(parts []part) Meeting {
 	}
 	for i, n := range counts {
 		at := m.From + int64(i)
-		charge := p.charge(n)
+		charge := p.charge(policy, n, stays, at)
 		last := len(m.Segments) - 1
 		switch {
 		case n.people == 0:
@@ -322,16 +332,22 @@ func (p *part) there(r *run, l loss) bool {
 	return p.start.correlator < l.next && (p.end == nil || p.end.lost || l.next <= p.end.correlator)
 }
 
-// charge is what the meeting takes while so many take part: owner first, the default.
-func (p *plan) charge(n level) Charge {
+// charge is what the meeting takes at a moment at which so many take part.
+func (p *plan) charge(policy Policy, n level, stays []stay, at int64) Charge {
 	const personal, shared = "cms-pmp-plus", "cms-smp-plus"
 	switch {
 	case p.kind == gateway:
 		return Charge{shared, 1, "", "gateway"}
 	case p.kind == lync:
 		return Charge{shared, 6, "", "dual-home"}
-	case p.payer != nil:
-		return Charge{personal, 6, p.payer.JID, p.rule}
+	}
+	payer, rule := p.payer, p.rule
+	if policy == MemberFirst {
+		payer, rule = p.member(stays, at)
+	}
+	switch {
+	case payer != nil:
+		return Charge{personal, 6, payer.JID, rule}
 	case n.sound > 0 && n.sound+n.recorders == n.people:
 		return Charge{shared, 1, "", "audio-only"}
 	case p.kind == adHoc && n.people <= 2:
@@ -340,8 +356,33 @@ func (p *plan) charge(n level) Charge {
 	return Charge{shared, 6, "", "shared"}
 }
 
-// hours counts the use of each license in each hour, second by second.
-func hours(meetings []Meeting) []Hour {
+// member is who pays by member-first at a moment: of those with a personal license who have joined by then, gone again or not,
+// the first one; of several in one second the owner of the space, or else who comes first in the alphabet. Before anybody of
+// them has joined it is the owner of the space.
+func (p *plan) member(stays []stay, at int64) (*User, string) {
+	var owner, first *User
+	if p.space != nil && !p.space.Unlisted {
+		owner = p.space.Owner
+	}
+	since := at + 1
+	for _, s := range stays {
+		switch {
+		case s.holder == nil || s.from > since || s.from > at:
+		case s.from < since, s.holder == owner, first != owner && s.holder.JID < first.JID:
+			first, since = s.holder, s.from
+		}
+	}
+	switch {
+	case first != nil:
+		return first, "member"
+	case owner != nil && owner.Personal && !owner.Guest:
+		return owner, "owner"
+	}
+	return nil, ""
+}
+
+// Hours counts the use of each license in each hour, second by second.
+func Hours(meetings []Meeting) []Hour {
 	from, to := forever, int64(0)
 	for _, m := range meetings {
 		from, to = min(from, m.From/3600*3600), max(to, m.To)
