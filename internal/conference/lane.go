@@ -268,7 +268,7 @@ func (c *cluster) judge(batch []*post, w *write) {
 					if found, looked := w.looked[id]; !looked {
 						w.unsure = append(w.unsure, id)
 					} else if known = found != nil; known {
-						if digest = found.Digest; found.Kind == "" {
+						if digest = found.Digest; !contradicts(r, found) {
 							digest = r.Digest
 						}
 					}
@@ -360,7 +360,7 @@ func (c *cluster) lookUp(ctx context.Context, tx *store.Tx, w *write) error {
 	if len(w.unsure) == 0 {
 		return nil
 	}
-	l := lookup{read: map[int64]bool{}, gone: map[int64]bool{}, found: map[identity]*cdr.Record{}}
+	l := lookup{read: map[int64]bool{}, removed: map[int64]bool{}, gone: map[identity]*cdr.Record{}, found: map[identity]*cdr.Record{}}
 	for _, id := range w.unsure {
 		if _, done := l.found[id]; done {
 			continue
@@ -377,9 +377,11 @@ func (c *cluster) lookUp(ctx context.Context, tx *store.Tx, w *write) error {
 
 // lookup is what was read of the journal to find records.
 type lookup struct {
-	read  map[int64]bool // posts
-	gone  map[int64]bool // of those, the ones that are no longer kept
-	found map[identity]*cdr.Record
+	read    map[int64]bool // posts
+	removed map[int64]bool // of those, the ones that are no longer kept
+	left    []span         // posts whose digests are in gone
+	gone    map[identity]*cdr.Record
+	found   map[identity]*cdr.Record
 }
 
 // insert writes the new posts, numbered from the one after before, and the conflicts.

@@ -141,6 +141,30 @@ type Conflict struct {
 	Received    []cdr.Field
 }
 
+// keptBy is what the meeting of a ref keeps of a record whose post is gone; nothing if it is in another one or in none.
+func keptBy(ctx context.Context, tx *store.Tx, account, bridge, ref string, id identity) ([]cdr.Field, error) {
+	ids, err := tx.MeetingsByRefs(ctx, account, bridge, []string{ref})
+	if err != nil {
+		return nil, err
+	}
+	for _, meeting := range ids {
+		row, err := tx.Meeting(ctx, db.MeetingParams{AccountID: account, MeetingID: meeting})
+		if err != nil {
+			return nil, fmt.Errorf("read meeting %s: %w", meeting, err)
+		}
+		records, err := cdr.Decode(row.Records)
+		if err != nil {
+			return nil, fmt.Errorf("read records of %s: %w", meeting, err)
+		}
+		for _, r := range records {
+			if (identity{r.Session, r.Correlator}) == id {
+				return r.Fields(), nil
+			}
+		}
+	}
+	return nil, nil
+}
+
 // Conflicts lists the conflicts of a bridge (id or name) by session and number, those after an id, at most limit (1 to 1000,
 // else 100).
 func (e *Engine) Conflicts(ctx context.Context, account, bridge, after string, limit int) ([]Conflict, error) {
@@ -185,8 +209,10 @@ func (e *Engine) Conflicts(ctx context.Context, account, bridge, after string, l
 			if err != nil {
 				return err
 			}
-			if stored[0].Whole {
-				k.Stored = stored[0].Fields
+			if k.Stored = stored[0].Fields; !stored[0].Whole {
+				if k.Stored, err = keptBy(ctx, tx, account, id, r.Ref, identity{r.Session, k.Against}); err != nil {
+					return err
+				}
 			}
 			out = append(out, k)
 		}

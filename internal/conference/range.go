@@ -84,8 +84,8 @@ func (c *cluster) writeSessions(ctx context.Context, tx *store.Tx, sessions []se
 }
 
 // stored finds a record that counted, nil if there is none. It keeps all records of the posts that it reads, as those that
-// are asked for stand beside each other. When the post is no longer kept, that is a record of no kind: what it said is not known
-// any more, and whatever comes in its place is taken for a repeat.
+// are asked for stand beside each other. When the post is no longer kept, that is a record of no kind with what is left of its
+// digest: see contradicts.
 func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity, l *lookup) (*cdr.Record, error) {
 	seqs, err := c.holders(ctx, tx, id)
 	if err != nil {
@@ -93,8 +93,8 @@ func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity, l *look
 	}
 	var gone *cdr.Record
 	for _, seq := range seqs {
-		if l.gone[seq] {
-			gone = &cdr.Record{}
+		if l.removed[seq] {
+			gone = cmp.Or(l.gone[id], &cdr.Record{})
 		}
 		if l.read[seq] {
 			continue
@@ -102,7 +102,11 @@ func (c *cluster) stored(ctx context.Context, tx *store.Tx, id identity, l *look
 		l.read[seq] = true
 		row, err := tx.Post(ctx, db.PostParams{AccountID: c.account, ClusterID: c.id, Seq: seq})
 		if errors.Is(err, store.ErrNoRow) {
-			gone, l.gone[seq] = &cdr.Record{}, true
+			if err := c.goneWith(ctx, tx, seq, l); err != nil {
+				return nil, err
+			}
+			l.removed[seq] = true
+			gone = cmp.Or(l.gone[id], &cdr.Record{})
 			continue
 		}
 		if err != nil {

@@ -1,10 +1,12 @@
 package conference
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/cdr"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/store"
 )
@@ -147,6 +149,83 @@ func TestRetention(t *testing.T) {
 			t.Errorf("for ever: got %d removed, %v", n, err)
 		}
 	})
+}
+
+// TestRule03ContradictsARemovedPost: of a record whose post retention removed it is still known whether another one says the
+// same, also of one that says it of another call, and of one that belongs to no meeting.
+func TestRule03ContradictsARemovedPost(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		id, receiver := h.bridge("Main")
+		all := append(story(), rec{kind: "somethingNew", n: 500, second: 100, inside: "<thing>one</thing>"})
+		for _, p := range posts(run1, all) {
+			h.receive(h.engine, receiver, p)
+		}
+		before := brief(h.meetings(h.engine))
+		h.clock.Advance(31 * 24 * time.Hour)
+		n, err := h.engine.expire(t.Context(), h.account)
+		must(t, err)
+		if int(n) != len(all) {
+			t.Fatalf("got %d posts removed, want all %d", n, len(all))
+		}
+		again := h.open()
+		for i, p := range posts(run1, all) {
+			if r := h.receive(again, receiver, p); r != (Receipt{Records: 1, Repeats: 1}) {
+				t.Errorf("record %d again: got %+v, want a repeat", i, r)
+			}
+		}
+		first := all[0]
+		first.inside = strings.Replace(first.inside, "<name>", "<name>not ", 1)
+		elsewhere := callStart(all[0].n, 0, call2, corr3)
+		other := all[len(all)-1]
+		other.inside = "<thing>two</thing>"
+		for _, r := range []rec{first, elsewhere, other} {
+			if got := h.receive(again, receiver, body(run1, r)); got != (Receipt{Records: 1, Conflicts: 1}) {
+				t.Errorf("%s: got %+v, want a conflict", r.inside, got)
+			}
+		}
+		list := h.meetings(again)
+		if len(list) != 1 || brief(list) != before || list[0].Conflicts != 1 {
+			t.Errorf("got\n%s\nwant\n%s", brief(list), before)
+		}
+		conflicts, err := again.Conflicts(t.Context(), h.account, id, "", 10)
+		must(t, err)
+		if len(conflicts) != 3 {
+			t.Fatalf("got %d conflicts, want 3", len(conflicts))
+		}
+		for _, c := range conflicts {
+			if strings.Contains(fieldText(c.Received), "not ") && !strings.Contains(fieldText(c.Stored), "call/callCorrelator="+corr1) {
+				t.Errorf("got %s, want what its meeting keeps of the record", fieldText(c.Stored))
+			}
+		}
+	})
+}
+
+// TestDigestRows: what is left of posts is read as it was written, and nothing else is read.
+func TestDigestRows(t *testing.T) {
+	t.Parallel()
+	var d digestRow
+	want := map[identity]shortDigest{}
+	for i, session := range []string{run1, run2, run1} {
+		p := &journalPost{seq: int64(7 + i), ignored: []int{1}}
+		for j := range 3 {
+			r := cdr.Record{Session: session, Correlator: int64(1000*i + 7 - 3*j), Digest: [16]byte{byte(i), byte(j), 3, 8: 9}}
+			p.records = append(p.records, r)
+			if j != 1 {
+				want[identity{session, r.Correlator}] = shortDigest{byte(i), byte(j), 3}
+			}
+		}
+		d.add(p)
+	}
+	text, got := d.encode(), map[identity]shortDigest{}
+	if err := eachDigest(text, func(id identity, s shortDigest) { got[id] = s }); err != nil || !maps.Equal(got, want) || d.first != 7 || d.last != 9 || d.records != 6 {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	for n := range text {
+		_ = eachDigest(text[:n], func(identity, shortDigest) {}) // no panic
+	}
+	if eachDigest(nil, nil) == nil || eachDigest([]byte{9}, nil) == nil || eachDigest(text[:len(text)-1], func(identity, shortDigest) {}) == nil {
+		t.Error("what is no digest row was read")
+	}
 }
 
 // TestContradictionsTakeNoRoom: a post whose every record contradicts a stored one is kept once, not once for each.

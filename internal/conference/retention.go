@@ -117,10 +117,15 @@ func (e *Engine) expire(ctx context.Context, account string) (removed int64, err
 	return removed, nil
 }
 
-// expireSome removes the oldest posts of a bridge that came before a time, in one transaction of a few.
+// expireSome removes the oldest posts of a bridge that came before a time, a few at once, and keeps the digests of their records.
 func (e *Engine) expireSome(ctx context.Context, c db.Cluster, before int64) (removed int64, err error) {
-	err = e.store.Update(ctx, "remove old posts", func(tx *store.Tx) error {
-		removed = 0
+	bridge, err := e.cluster(ctx, c.AccountID, c.ClusterID)
+	if err != nil {
+		return 0, err
+	}
+	old := db.DropPostsParams{AccountID: c.AccountID, ClusterID: c.ClusterID}
+	var digests []db.PutDigestsParams
+	err = e.store.View(ctx, func(tx *store.Tx) error {
 		rows, err := tx.OldestPosts(ctx, db.OldestPostsParams{AccountID: c.AccountID, ClusterID: c.ClusterID, Through: c.ProjectedSeq, Page: expireAtOne})
 		if err != nil {
 			return fmt.Errorf("read posts of %s: %w", c.ClusterID, err)
@@ -132,7 +137,20 @@ func (e *Engine) expireSome(ctx context.Context, c db.Cluster, before int64) (re
 		if n == 0 {
 			return nil
 		}
-		removed, err = tx.DropPosts(ctx, db.DropPostsParams{AccountID: c.AccountID, ClusterID: c.ClusterID, Low: rows[0].Seq, Through: rows[n-1].Seq})
+		old.Low, old.Through = rows[0].Seq, rows[n-1].Seq
+		digests, err = bridge.digestsOf(ctx, tx, old.Low, old.Through)
+		return err
+	})
+	if err != nil || old.Through == 0 {
+		return 0, err
+	}
+	err = e.store.Update(ctx, "remove old posts", func(tx *store.Tx) error {
+		for _, d := range digests {
+			if err := tx.PutDigests(ctx, d); err != nil {
+				return fmt.Errorf("keep digests of %s: %w", c.ClusterID, err)
+			}
+		}
+		removed, err = tx.DropPosts(ctx, old)
 		return err
 	})
 	return removed, err

@@ -291,7 +291,7 @@ func (q *Queries) Conferences(ctx context.Context) ([]Conference, error) {
 }
 
 const conflicts = `-- name: Conflicts :many
-SELECT session, correlator, digest, noted_at, body, receiver, record_index, against FROM cdr_conflict
+SELECT session, correlator, digest, ref, noted_at, body, receiver, record_index, against FROM cdr_conflict
 WHERE account_id = $1 AND cluster_id = $2
   AND (session > $3 OR (session = $3 AND (correlator > $4
     OR (correlator = $4 AND digest > $5))))
@@ -311,6 +311,7 @@ type ConflictsRow struct {
 	Session     string
 	Correlator  int64
 	Digest      []byte
+	Ref         string
 	NotedAt     int64
 	Body        []byte
 	Receiver    string
@@ -338,6 +339,7 @@ func (q *Queries) Conflicts(ctx context.Context, arg ConflictsParams) ([]Conflic
 			&i.Session,
 			&i.Correlator,
 			&i.Digest,
+			&i.Ref,
 			&i.NotedAt,
 			&i.Body,
 			&i.Receiver,
@@ -547,6 +549,31 @@ func (q *Queries) DevicesAt(ctx context.Context, arg DevicesAtParams) ([]Devices
 		return nil, err
 	}
 	return items, nil
+}
+
+const digestsAt = `-- name: DigestsAt :one
+SELECT first_seq, last_seq, body FROM cdr_digest
+WHERE account_id = $1 AND cluster_id = $2 AND last_seq >= $3
+ORDER BY last_seq LIMIT 1
+`
+
+type DigestsAtParams struct {
+	AccountID string
+	ClusterID string
+	Seq       int64
+}
+
+type DigestsAtRow struct {
+	FirstSeq int64
+	LastSeq  int64
+	Body     []byte
+}
+
+func (q *Queries) DigestsAt(ctx context.Context, arg DigestsAtParams) (DigestsAtRow, error) {
+	row := q.db.QueryRowContext(ctx, digestsAt, arg.AccountID, arg.ClusterID, arg.Seq)
+	var i DigestsAtRow
+	err := row.Scan(&i.FirstSeq, &i.LastSeq, &i.Body)
+	return i, err
 }
 
 const directoryDevices = `-- name: DirectoryDevices :many
@@ -1841,6 +1868,31 @@ func (q *Queries) PutConference(ctx context.Context, arg PutConferenceParams) er
 		arg.VaID,
 		arg.Serial,
 		arg.EnabledAt,
+	)
+	return err
+}
+
+const putDigests = `-- name: PutDigests :exec
+INSERT INTO cdr_digest (account_id, cluster_id, last_seq, first_seq, body)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (account_id, cluster_id, last_seq) DO NOTHING
+`
+
+type PutDigestsParams struct {
+	AccountID string
+	ClusterID string
+	LastSeq   int64
+	FirstSeq  int64
+	Body      []byte
+}
+
+func (q *Queries) PutDigests(ctx context.Context, arg PutDigestsParams) error {
+	_, err := q.db.ExecContext(ctx, putDigests,
+		arg.AccountID,
+		arg.ClusterID,
+		arg.LastSeq,
+		arg.FirstSeq,
+		arg.Body,
 	)
 	return err
 }

@@ -93,6 +93,14 @@ type CdrConflict struct {
 	Against     int64
 }
 
+type CdrDigest struct {
+	AccountID string
+	ClusterID string
+	LastSeq   int64
+	FirstSeq  int64
+	Body      []byte
+}
+
 type CdrPost struct {
 	AccountID        string
 	ClusterID        string

@@ -273,7 +273,7 @@ SELECT callbridge, count(*) AS sessions, CAST(sum(records) AS BIGINT) AS records
 FROM cdr_session WHERE account_id = $1 AND cluster_id = $2 GROUP BY callbridge ORDER BY callbridge LIMIT 1000;
 
 -- name: Conflicts :many
-SELECT session, correlator, digest, noted_at, body, receiver, record_index, against FROM cdr_conflict
+SELECT session, correlator, digest, ref, noted_at, body, receiver, record_index, against FROM cdr_conflict
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id)
   AND (session > sqlc.arg(session) OR (session = sqlc.arg(session) AND (correlator > sqlc.arg(correlator)
     OR (correlator = sqlc.arg(correlator) AND digest > sqlc.arg(digest)))))
@@ -317,6 +317,16 @@ ORDER BY seq LIMIT sqlc.arg(page);
 
 -- name: DropPosts :execrows
 DELETE FROM cdr_post WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND seq >= sqlc.arg(low) AND seq <= sqlc.arg(through);
+
+-- name: PutDigests :exec
+INSERT INTO cdr_digest (account_id, cluster_id, last_seq, first_seq, body)
+VALUES (sqlc.arg(account_id), sqlc.arg(cluster_id), sqlc.arg(last_seq), sqlc.arg(first_seq), sqlc.arg(body))
+ON CONFLICT (account_id, cluster_id, last_seq) DO NOTHING;
+
+-- name: DigestsAt :one
+SELECT first_seq, last_seq, body FROM cdr_digest
+WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND last_seq >= sqlc.arg(seq)
+ORDER BY last_seq LIMIT 1;
 
 -- name: CountPosts :one
 SELECT count(*) AS posts, CAST(coalesce(sum(length(body)), 0) AS BIGINT) AS bytes, CAST(coalesce(min(received_at), 0) AS BIGINT) AS oldest_at
