@@ -113,7 +113,7 @@ type Missing struct {
 	Records    int64      `json:"records" doc:"How many."`
 	From       *time.Time `json:"from,omitempty" doc:"Time of the last record of the meeting before them; absent for none."`
 	To         time.Time  `json:"to" doc:"Time of the next record, or when the loss was noticed."`
-	Cause      string     `json:"cause" doc:"announced: the call bridge said so; unnumbered: it said so, and its numbers do not show which; tail: it numbered more than it sent."`
+	Cause      string     `json:"cause" doc:"announced: the call bridge said so; unnumbered: it said so, and its numbers do not show which; tail: it numbered more than it sent; gap: others that it numbered after them came, and an hour later these had not."`
 	Text       string     `json:"text" doc:"The same as a sentence."`
 }
 

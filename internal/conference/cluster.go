@@ -51,6 +51,7 @@ type cluster struct {
 	closed     map[string]time.Time // when sessions were found to be over
 	router     *cdr.Router
 	counters   map[string]counter // what call bridges said of their numbers, until it is settled
+	holes      map[hole]time.Time // what was missing in between when it was last looked, and since when
 	entries    map[string]*entry  // meetings by key
 	held       map[string]*entry  // the same by id
 	dirtied    []*entry
@@ -81,7 +82,7 @@ func newCluster(e *Engine, row db.Cluster) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{e: e, account: row.AccountID, id: row.ClusterID, allowed: allowed, shape: row.Shape, staged: map[identity][16]byte{}}
+	c := &cluster{e: e, account: row.AccountID, id: row.ClusterID, allowed: allowed, shape: row.Shape, holes: map[hole]time.Time{}, staged: map[identity][16]byte{}}
 	c.queue.offered = make(chan struct{}, 1)
 	c.clear()
 	return c, nil
@@ -205,6 +206,9 @@ func (c *cluster) hear(p *journalPost) {
 		of.low, of.high = min(of.low, r.Correlator), max(of.high, r.Correlator)
 	}
 	if p.next > 0 && s.end(p.next, p.asked) {
+		p.shift(p.asked)
+	}
+	if p.next == 0 && p.hole[1] > 0 && s.gone(p.hole[0], p.hole[1], p.asked) {
 		p.shift(p.asked)
 	}
 	if of.high >= 0 {

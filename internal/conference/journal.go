@@ -36,6 +36,7 @@ type journalPost struct {
 	shifted *span // between which times something was lost, or turned out not to be
 
 	next, asked int64 // of a note: the number that the next record will have, and when the call bridge said so
+	hole        span  // of a note without next: what never came before a record that was made when asked says
 }
 
 // shift says that what was lost at a time is another now.

@@ -360,7 +360,7 @@ func (c *cluster) lookUp(ctx context.Context, tx *store.Tx, w *write) error {
 	if len(w.unsure) == 0 {
 		return nil
 	}
-	l := lookup{read: map[int64]bool{}, removed: map[int64]bool{}, gone: map[identity]*cdr.Record{}, found: map[identity]*cdr.Record{}}
+	l := newLookup()
 	for _, id := range w.unsure {
 		if _, done := l.found[id]; done {
 			continue
@@ -382,6 +382,10 @@ type lookup struct {
 	left    []span         // posts whose digests are in gone
 	gone    map[identity]*cdr.Record
 	found   map[identity]*cdr.Record
+}
+
+func newLookup() lookup {
+	return lookup{read: map[int64]bool{}, removed: map[int64]bool{}, gone: map[identity]*cdr.Record{}, found: map[identity]*cdr.Record{}}
 }
 
 // insert writes the new posts, numbered from the one after before, and the conflicts.

@@ -24,6 +24,7 @@ const (
 	lostAnnounced  = "announced"  // the call bridge said so, in the record that follows
 	lostUnnumbered = "unnumbered" // it said so and numbered on, so nobody can tell which they are
 	lostTail       = "tail"       // it numbered further than it sent
+	lostGap        = "gap"        // it numbered and sent others after them, said nothing, and an hour later they had not come
 )
 
 // loss is records that a call bridge made and that did not come. Those of the range that were heard are not lost: another
@@ -35,6 +36,9 @@ type loss struct {
 	at        int64 // when the record that follows was made, or when the call bridge was asked, in milliseconds
 	records   int64
 }
+
+// said reports whether the call bridge announced the loss.
+func (l *loss) said() bool { return l.cause == lostAnnounced || l.cause == lostUnnumbered }
 
 // gap is a part of a loss of which nothing was heard.
 type gap loss
@@ -70,7 +74,7 @@ func (s *session) announce(r *cdr.Record, at int64) bool {
 	if s.told(r) {
 		return false
 	}
-	if low := l.low; !slices.ContainsFunc(s.losses, func(l loss) bool { return l.cause != lostTail && l.low <= low && l.high >= r.Correlator-1 }) {
+	if low := l.low; !slices.ContainsFunc(s.losses, func(l loss) bool { return l.said() && l.low <= low && l.high >= r.Correlator-1 }) {
 		s.announced += r.Missing
 	}
 	s.dirty = true
@@ -109,7 +113,7 @@ func (s *session) tailTold(high int64) bool {
 // to another receiver; that this one was made before is news.
 func (s *session) told(r *cdr.Record) bool {
 	low := max(r.Correlator-r.Missing, 0)
-	return slices.ContainsFunc(s.losses, func(l loss) bool { return l.cause != lostTail && l.low <= low && l.high == r.Correlator-1 })
+	return slices.ContainsFunc(s.losses, func(l loss) bool { return l.said() && l.low <= low && l.high == r.Correlator-1 })
 }
 
 // numberedOn reports whether the record before one came right before it to the same receiver, by both of its numbers: then
@@ -309,7 +313,7 @@ func (l *life) has(g gap, of []gap) bool {
 // storedLoss is a loss as it is kept: [at, records, low, high, cause].
 type storedLoss [5]int64
 
-var lossCauses = [...]string{lostAnnounced, lostUnnumbered, lostTail}
+var lossCauses = [...]string{lostAnnounced, lostUnnumbered, lostTail, lostGap}
 
 func (s *session) lossText() (string, error) {
 	out := make([]storedLoss, len(s.losses))

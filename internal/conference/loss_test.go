@@ -209,6 +209,50 @@ func TestRule12TailLoss(t *testing.T) {
 	})
 }
 
+// TestRule04GapNobodyAnnounced: records that were numbered before others, never came within an hour and were not announced mark the
+// meetings that were open then, and those alone; they heal when the records come, also one after the other.
+func TestRule04GapNobodyAnnounced(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		_, receiver := h.bridge("Main")
+		records, lost := lossy()
+		records[7].lost = 0
+		for _, p := range posts(run1, records) {
+			h.receive(h.engine, receiver, p)
+		}
+		look := func(e *Engine, want string) {
+			t.Helper()
+			must(t, e.noteGaps(t.Context(), h.account))
+			for _, e := range []*Engine{e, h.open()} {
+				if got := h.doubts(e); got != want {
+					t.Errorf("got %s, want %s", got, want)
+				}
+			}
+		}
+		look(h.engine, "false/0 false/0 false/0")
+		h.clock.Advance(time.Hour - time.Second)
+		look(h.engine, "false/0 false/0 false/0")
+		h.clock.Advance(2 * time.Second)
+		look(h.engine, "false/0 true/3 false/0")
+		look(h.engine, "false/0 true/3 false/0")
+		m, err := h.engine.Meeting(t.Context(), h.account, h.meetings(h.engine)[1].ID)
+		must(t, err)
+		if len(m.Missing) != 1 || m.Missing[0].Cause != "gap" || !strings.Contains(m.Missing[0].Sentence(), "announced nothing") {
+			t.Errorf("got %+v", m.Missing)
+		}
+		other := h.open()
+		look(other, "false/0 true/3 false/0")
+		if b := h.bridgeNow(other); b.Missing != 3 || b.Announced != 0 {
+			t.Errorf("got %d missing of %d announced, want 3 of 0", b.Missing, b.Announced)
+		}
+		for i, want := range []string{"false/0 true/2 false/0", "false/0 true/1 false/0", "false/0 false/0 false/0"} {
+			h.receive(other, receiver, body(run1, lost[i]))
+			look(other, want)
+		}
+		h.clock.Advance(2 * time.Hour)
+		look(other, "false/0 false/0 false/0")
+	})
+}
+
 // TestLossesInAnyOrder: what is lost of a session depends on the set of its records, not on the order in which they came,
 // and survives being stored.
 func TestLossesInAnyOrder(t *testing.T) {

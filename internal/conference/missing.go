@@ -20,7 +20,7 @@ type Missing struct {
 	Records    int64     `json:"records"`
 	From       time.Time `json:"from,omitzero"` // of the last record of the meeting before them; zero for none
 	To         time.Time `json:"to"`            // when the next record was made, or when the loss was noticed
-	Cause      string    `json:"cause"`         // announced, unnumbered or tail
+	Cause      string    `json:"cause"`         // announced, unnumbered, tail or gap
 }
 
 // Sentence says what is lost, in words.
@@ -40,6 +40,8 @@ func (m Missing) Sentence() string {
 		how = "as it announced"
 	case lostTail:
 		how = "as it has numbered more than it sent; they count when they come"
+	case lostGap:
+		how = "or they were lost on the way: others that it numbered after them have come, and it announced nothing; they count when they come"
 	}
 	return fmt.Sprintf("The call bridge lost %s %s UTC, %s. The meeting may have been longer or larger than shown.", records, between, how)
 }

@@ -152,7 +152,7 @@ func (w *work) run(ctx context.Context) {
 	})
 	w.wake()
 	tidied, quiet := w.engine.now(), false
-	var expired time.Time
+	var expired, searched time.Time
 	regular := time.NewTicker(lookEvery)
 	defer regular.Stop()
 	for {
@@ -170,6 +170,12 @@ func (w *work) run(ctx context.Context) {
 			}
 			if err := w.engine.settleBridges(ctx, w.account); err != nil {
 				w.engine.complain(ctx, "meetings do not show yet which call bridges count", err)
+			}
+			if now := w.engine.now(); now.Sub(searched) >= gapEvery {
+				searched = now
+				if err := w.engine.noteGaps(ctx, w.account); err != nil {
+					w.engine.complain(ctx, "meetings do not show yet that records never came", err)
+				}
 			}
 		}
 		if !pause(ctx, reportWait) {

@@ -87,16 +87,24 @@ type note struct {
 	CallBridge string   `xml:"callBridge,attr,omitempty"`
 	Next       int64    `xml:"tallyNext,attr"`
 	Asked      int64    `xml:"tallyAsked,attr"`
+
+	// Of a hole, and then there is no Next and Asked is when the record behind it was made.
+	Low  int64 `xml:"tallyLow,attr,omitempty"`
+	High int64 `xml:"tallyHigh,attr,omitempty"`
 }
 
-// journal appends a note to the journal.
-func (c *cluster) journal(ctx context.Context, n note) error {
-	body, err := xml.Marshal(n)
-	if err != nil {
-		return fmt.Errorf("encode note: %w", err)
+// journal appends notes to the journal.
+func (c *cluster) journal(ctx context.Context, notes ...note) error {
+	rows := make([]db.CdrPost, len(notes))
+	for i, n := range notes {
+		body, err := xml.Marshal(n)
+		if err != nil {
+			return fmt.Errorf("encode note: %w", err)
+		}
+		rows[i] = db.CdrPost{AccountID: c.account, ClusterID: c.id, Session: n.Session, Callbridge: n.CallBridge, Body: body}
 	}
 	return c.e.store.Update(ctx, "note the numbers of a call bridge", func(tx *store.Tx) error {
-		seq, err := tx.TakeSeqs(ctx, db.TakeSeqsParams{Posts: 1, AccountID: c.account, ClusterID: c.id})
+		seq, err := tx.TakeSeqs(ctx, db.TakeSeqsParams{Posts: int64(len(rows)), AccountID: c.account, ClusterID: c.id})
 		if err != nil {
 			return fmt.Errorf("number note of %s: %w", c.id, err)
 		}
@@ -104,8 +112,10 @@ func (c *cluster) journal(ctx context.Context, n note) error {
 		if err != nil {
 			return fmt.Errorf("read directory version of %s: %w", c.account, err)
 		}
-		return tx.InsertPosts(ctx, []db.CdrPost{{AccountID: c.account, ClusterID: c.id, Seq: seq, ReceivedAt: store.Ms(tx.Now()),
-			Session: n.Session, Callbridge: n.CallBridge, DirectoryVersion: version, Body: body}})
+		for i := range rows {
+			rows[i].Seq, rows[i].ReceivedAt, rows[i].DirectoryVersion = seq-int64(len(rows)-1-i), store.Ms(tx.Now()), version
+		}
+		return tx.InsertPosts(ctx, rows)
 	})
 }
 
@@ -118,6 +128,6 @@ func noteOf(p *journalPost, post cdr.Post, body []byte) error {
 	if err := xml.Unmarshal(body, &n); err != nil {
 		return fmt.Errorf("read note %d: %w", p.seq, err)
 	}
-	p.next, p.asked = n.Next, n.Asked
+	p.next, p.asked, p.hole = n.Next, n.Asked, span{n.Low, n.High}
 	return nil
 }
