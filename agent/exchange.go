@@ -183,6 +183,7 @@ func answerKind(verb string) string {
 func (a *Agent) settle(ctx context.Context, r request, id identity, reply []byte) (exchanged, error) {
 	got := exchanged{verb: r.Verb}
 	pins := trust.Pins{Root: id.Root, Signers: [][][]byte{id.Signer}}
+	pins.Site = id.site()
 	e, err := open(reply, []string{answerKind(r.Verb), wire.KindRefusal}, id.Instance, pins, a.now())
 	if err != nil {
 		return got, err
@@ -240,6 +241,14 @@ func (a *Agent) settle(ctx context.Context, r request, id identity, reply []byte
 		return nil
 	})
 	return got, err
+}
+
+// site is the satellite that the product is registered at: nobody but the desk that registered it speaks for it.
+func (id identity) site() string {
+	if len(id.Signer) == 0 {
+		return trust.AnySite // it does not know any more
+	}
+	return trust.SiteOf(id.Signer)
 }
 
 // open verifies a reply of the authority. Certificates that have expired are no reason to refuse it: a device whose clock

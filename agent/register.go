@@ -111,7 +111,7 @@ func (a *Agent) ask(ctx context.Context, t Transport, token trust.Token, ask ask
 	if err != nil {
 		return identity{}, m, ofAuthority(token.Root, err)
 	}
-	e, err := open(reply, []string{wire.KindRegistered, wire.KindRefusal}, ask.Nonce, trust.Pins{Root: token.Root}, a.now())
+	e, err := open(reply, []string{wire.KindRegistered, wire.KindRefusal}, ask.Nonce, trust.Pins{Root: token.Root, Site: trust.AnySite}, a.now())
 	if err != nil {
 		return identity{}, m, ofAuthority(token.Root, fmt.Errorf("answer to register: %w", err))
 	}
@@ -121,6 +121,9 @@ func (a *Agent) ask(ctx context.Context, t Transport, token trust.Token, ask ask
 			return identity{}, m, fmt.Errorf("answer to register: %w", err)
 		}
 		return identity{}, m, &no
+	}
+	if (e.Site != "") != (token.For == trust.ForBelow) {
+		return identity{}, m, ofAuthority(token.Root, fmt.Errorf("answer to register: %w: the token is of another desk of this authority", trust.ErrKey))
 	}
 	if err := decode(e.Payload, &m, &m.Nonce, ask.Nonce); err != nil {
 		return identity{}, m, fmt.Errorf("answer to register: %w", err)

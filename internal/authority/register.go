@@ -94,6 +94,15 @@ func (a *Authority) readToken(text string) (trust.Token, error) {
 	case token.Root != a.keys.Fingerprint():
 		return token, license.Refuse(license.KindRefused, "token-other-authority", "use a token that was made here, or point the product at the authority that made this one",
 			"the token was issued by the authority with the root certificate %s; this one has %s", token.Root, a.keys.Fingerprint())
+	case token.For == trust.ForSatellite:
+		return token, license.Refuse(license.KindRefused, "token-for-satellite", "make a token for products with `tally token create`",
+			"this token is for a satellite (`tally sync join`), not for a product")
+	case token.For == trust.ForBelow && a.keys.Site() == "":
+		return token, license.Refuse(license.KindRefused, "token-of-satellite", "point the product at the satellite that made the token, or make a token here for a virtual account that is no satellite's",
+			"the token was made at a satellite of this authority and works there only")
+	case token.For == trust.ForProduct && a.keys.Site() != "":
+		return token, license.Refuse(license.KindRefused, "token-of-authority", "make a token at this satellite with `tally token create`, or point the product at the authority",
+			"the token was made at the authority and works there only; this is one of its satellites")
 	}
 	return token, nil
 }

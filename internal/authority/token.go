@@ -63,7 +63,11 @@ func (a *Authority) CreateToken(ctx context.Context, who access.Person, account 
 		if err != nil {
 			return Token{}, err
 		}
-		token, err := trust.NewToken(id, trust.NewID("tok", d.now), a.keys.Fingerprint())
+		use := trust.ForProduct
+		if a.keys.Site() != "" {
+			use = trust.ForBelow
+		}
+		token, err := trust.NewTokenFor(use, id, trust.NewID("tok", d.now), a.keys.Fingerprint())
 		if err != nil {
 			return Token{}, fmt.Errorf("make token: %w", err)
 		}

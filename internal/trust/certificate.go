@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 )
@@ -99,7 +100,7 @@ func verifyChain(chain [][]byte, root Fingerprint, want purpose, now time.Time) 
 		}
 	}
 	leaf := certs[0]
-	if !hasPurpose(leaf, want) {
+	if !hasPurpose(leaf, want) || !mayIssue(certs[1:], want) {
 		return nil, fmt.Errorf("%w: it has another purpose", ErrChain)
 	}
 	opts := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
@@ -141,6 +142,18 @@ func withinValidity(certs []*x509.Certificate, now time.Time) (at time.Time, exp
 // hasPurpose tells whether want is the one policy of an end-entity certificate.
 func hasPurpose(c *x509.Certificate, want purpose) bool {
 	return !c.IsCA && len(c.Policies) == 1 && c.Policies[0].String() == string(want)
+}
+
+// mayIssue tells whether the issuers of a certificate, up to the root, may make one for a purpose: an issuing certificate
+// that names purposes is held to them (RFC 5280, section 4.2.1.4). An authority's own names none; a satellite's names
+// those of a satellite.
+func mayIssue(issuers []*x509.Certificate, want purpose) bool {
+	for _, c := range issuers {
+		if len(c.Policies) > 0 && !slices.ContainsFunc(c.Policies, func(oid x509.OID) bool { return oid.String() == string(want) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // holds tells whether oid is one of the purposes below p.

@@ -47,6 +47,8 @@ type Envelope struct {
 	// Signer is the verified chain of the authority's message certificate, leaf first, in DER. The caller may keep it in
 	// Pins.Signers. Nil for a product's envelope.
 	Signer [][]byte
+	// Site is the satellite that signed, empty for the authority itself.
+	Site string
 
 	digest [32]byte
 	jwk    *ecdsa.PublicKey
@@ -275,8 +277,12 @@ func appendInteger(der, b []byte) []byte {
 type Pins struct {
 	Root     Fingerprint
 	Signers  [][][]byte // chains of message certificates met before (Envelope.Signer), verified again at each use
+	Site     string     // the satellite whose word counts, AnySite for any; empty means the authority itself and no satellite
 	MaxBytes int        // bound of an envelope; zero means MaxEnvelope
 }
+
+// AnySite in Pins takes what the authority or any of its satellites signed.
+const AnySite = "*"
 
 // OpenAuthority verifies an envelope of the pinned authority with EdDSA and then checks its kind and audience. The
 // message certificate comes with the envelope or is among pins.Signers; either way its chain must lead to pins.Root and
@@ -306,9 +312,17 @@ func OpenAuthority(envelope []byte, kinds []string, audience string, pins Pins, 
 	if chain == nil || thumbprint(chain[0]) != c.KeyID {
 		return Envelope{}, fmt.Errorf("%w: no certificate of %q", ErrKey, c.KeyID)
 	}
-	leaf, chainErr := verifyChain(chain, pins.Root, purposeSigner, now)
+	site := SiteOf(chain)
+	want := purposeSigner
+	if site != "" {
+		want = purposeSatellite
+	}
+	leaf, chainErr := verifyChain(chain, pins.Root, want, now)
 	if leaf == nil {
 		return Envelope{}, chainErr
+	}
+	if pins.Site != AnySite && pins.Site != site {
+		return Envelope{}, fmt.Errorf("%w: it was signed by %s, not by %s", ErrKey, siteName(site), siteName(pins.Site))
 	}
 	key, ok := leaf.PublicKey.(ed25519.PublicKey)
 	if !ok {
@@ -321,6 +335,6 @@ func OpenAuthority(envelope []byte, kinds []string, audience string, pins Pins, 
 	if err != nil {
 		return Envelope{}, err
 	}
-	e.digest, e.Signer = sha256.Sum256(c.signed), chain
+	e.digest, e.Signer, e.Site = sha256.Sum256(c.signed), chain, site
 	return e, chainErr // nil or ErrExpired
 }

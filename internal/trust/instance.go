@@ -175,13 +175,34 @@ func (k *Keys) SignInstance(p PreparedInstance) (der []byte, err error) {
 			CommonName: commonName(p.Name.Product), SerialNumber: p.Name.Instance, Organization: []string{p.Name.Account},
 		},
 		URIs: []*url.URL{
-			{Scheme: uriScheme, Opaque: instancePrefix + p.Name.Account + "/" + p.Name.Instance},
-			{Scheme: uriScheme, Opaque: udiPrefix + udiDigest(p.Name.PID, p.Name.Serial)},
+			k.uri(instancePrefix, p.Name.Account+"/"+p.Name.Instance),
+			k.uri(udiPrefix, udiDigest(p.Name.PID, p.Name.Serial)),
 		},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		Policies: policies, BasicConstraintsValid: true,
 	}
-	return x509.CreateCertificate(nil, &t, k.issuing, key, k.issuingKey)
+	return x509.CreateCertificate(nil, &t, k.issuer(), key, k.issuingKey)
+}
+
+// uri is a name in an ID certificate: tallystick:instance:… and tallystick:udi:sha256:…. Below a satellite, whose issuing
+// certificate has name constraints, names need a host part, or checkers refuse them: tallystick://instance/… and
+// tallystick://udi/….
+func (k *Keys) uri(prefix, name string) *url.URL {
+	if k.site == "" {
+		return &url.URL{Scheme: uriScheme, Opaque: prefix + name}
+	}
+	host, _, _ := strings.Cut(prefix, ":")
+	return &url.URL{Scheme: uriScheme, Host: host, Path: "/" + name}
+}
+
+// cutURI is the inverse of uri.
+func cutURI(u *url.URL, prefix string) (string, bool) {
+	if u.Opaque != "" {
+		return strings.CutPrefix(u.Opaque, prefix)
+	}
+	host, _, _ := strings.Cut(prefix, ":")
+	name, ok := strings.CutPrefix(u.Path, "/")
+	return name, ok && u.Scheme == uriScheme && u.Host == host
 }
 
 // commonName cuts a product's name to what a certificate may hold.
@@ -225,9 +246,9 @@ func VerifyInstance(chain [][]byte, root Fingerprint, now time.Time) (Instance, 
 	if !ok || len(leaf.URIs) != 2 {
 		return Instance{}, fmt.Errorf("%w: not in the form of an ID certificate", ErrChain)
 	}
-	ids, isInstance := strings.CutPrefix(leaf.URIs[0].Opaque, instancePrefix)
+	ids, isInstance := cutURI(leaf.URIs[0], instancePrefix)
 	account, instance, isPair := strings.Cut(ids, "/")
-	udi, isUDI := strings.CutPrefix(leaf.URIs[1].Opaque, udiPrefix)
+	udi, isUDI := cutURI(leaf.URIs[1], udiPrefix)
 	if !isInstance || !isPair || !isUDI {
 		return Instance{}, fmt.Errorf("%w: not in the form of an ID certificate", ErrChain)
 	}

@@ -19,6 +19,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 )
 
@@ -57,13 +58,30 @@ type Keys struct {
 	issuingKey            fixedSigner
 	signerKey             ed25519.PrivateKey
 	thumbprint            string
+
+	set     string                           // folder of the key files
+	site    string                           // of a satellite: who it is; empty for an authority
+	renewed atomic.Pointer[x509.Certificate] // of a satellite: its issuing certificate since the last renewal
+}
+
+// issuer is the issuing certificate that is in force.
+func (k *Keys) issuer() *x509.Certificate {
+	if c := k.renewed.Load(); c != nil {
+		return c
+	}
+	return k.issuing
 }
 
 // OpenKeys reads the key set in dir and makes it at the first start: root (P-256, 30 years), issuing certificate
 // (P-256, 10 years, no certificate authority below it) and message key (Ed25519, 5 years). The set appears as a whole
 // or not at all, so of several processes that start at once on one dir all use the set of the one that came first. A
 // set that is there is only read: a missing or damaged file of it is an error that names the file.
+//
+// Where a satellite's set lies in dir, certified by its authority (see OpenSite), those are the keys.
 func OpenKeys(dir string, now time.Time) (*Keys, error) {
+	if k, err := openSiteKeys(dir); k != nil || err != nil {
+		return k, err
+	}
 	set := filepath.Join(dir, keySet)
 	_, err := os.Lstat(set)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -175,6 +193,18 @@ func readKeys(set string) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
+	k, err := readBelow(set, root)
+	if err != nil {
+		return nil, err
+	}
+	if !hasPurpose(k.signer, purposeSigner) {
+		return nil, fmt.Errorf("%s: not the certificate of a message key", filepath.Join(set, signerCert))
+	}
+	return k, nil
+}
+
+// readBelow reads what stands below the root in a set: the issuing certificate and the message key.
+func readBelow(set string, root *x509.Certificate) (*Keys, error) {
 	issuing, issuingSigner, err := readPair(set, issuingCert, issuingKey, root)
 	if err != nil {
 		return nil, err
@@ -191,12 +221,9 @@ func readKeys(set string) (*Keys, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: not an Ed25519 key", filepath.Join(set, signerKey))
 	}
-	if !hasPurpose(signer, purposeSigner) {
-		return nil, fmt.Errorf("%s: not the certificate of a message key", filepath.Join(set, signerCert))
-	}
 	return &Keys{
 		root: root, issuing: issuing, signer: signer,
-		issuingKey: fixedSigner{issuingEC}, signerKey: message, thumbprint: thumbprint(signer.Raw),
+		issuingKey: fixedSigner{issuingEC}, signerKey: message, thumbprint: thumbprint(signer.Raw), set: set,
 	}, nil
 }
 
@@ -255,7 +282,7 @@ func readPEM(path, blockType string) ([]byte, error) {
 func (k *Keys) RootPEM() []byte { return CertificatePEM(k.root.Raw) }
 
 // ChainPEM returns what stands between an ID certificate and trust: the issuing certificate and the root.
-func (k *Keys) ChainPEM() []byte { return CertificatePEM(k.issuing.Raw, k.root.Raw) }
+func (k *Keys) ChainPEM() []byte { return CertificatePEM(k.issuer().Raw, k.root.Raw) }
 
 // Fingerprint returns the fingerprint of the root certificate.
 func (k *Keys) Fingerprint() Fingerprint { return Of(k.root.Raw) }
@@ -264,7 +291,7 @@ func (k *Keys) Fingerprint() Fingerprint { return Of(k.root.Raw) }
 func (k *Keys) SignerThumbprint() string { return k.thumbprint }
 
 // SignerChain returns the message certificate and its chain to the root in DER, for Header.Chain.
-func (k *Keys) SignerChain() [][]byte { return [][]byte{k.signer.Raw, k.issuing.Raw, k.root.Raw} }
+func (k *Keys) SignerChain() [][]byte { return [][]byte{k.signer.Raw, k.issuer().Raw, k.root.Raw} }
 
 // ServerCertificate makes a P-256 key and a certificate for TLS servers: 397 days, names are DNS names or IP addresses.
 // The chain holds the root too, so that a client which knows no more than its fingerprint can check it.
@@ -290,7 +317,8 @@ func (k *Keys) ServerCertificate(names []string, now time.Time) (tls.Certificate
 		}
 	}
 	key := newECKey()
-	der, err := x509.CreateCertificate(nil, &t, k.issuing, key.Public(), k.issuingKey)
+	issuer := k.issuer()
+	der, err := x509.CreateCertificate(nil, &t, issuer, key.Public(), k.issuingKey)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("server certificate for %q: %w", names, err)
 	}
@@ -298,7 +326,7 @@ func (k *Keys) ServerCertificate(names []string, now time.Time) (tls.Certificate
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("server certificate for %q: %w", names, err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der, k.issuing.Raw, k.root.Raw}, PrivateKey: key, Leaf: leaf}, nil
+	return tls.Certificate{Certificate: [][]byte{der, issuer.Raw, k.root.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
 // fixedSigner signs as RFC 6979 says, without randomness, so that the same certificate made again is the same bytes.

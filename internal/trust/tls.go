@@ -70,7 +70,7 @@ func (c serverCheck) verify(chain []*x509.Certificate, name string) error {
 			root = cert
 		}
 	}
-	own := root != nil && hasPurpose(leaf, purposeServer)
+	own := root != nil && hasPurpose(leaf, purposeServer) && mayIssue(chain[1:], purposeServer)
 	switch {
 	case !own && name == "":
 		return fmt.Errorf("%w: without a host name only its own server certificate is accepted", ErrChain)

@@ -11,7 +11,9 @@ import (
 // The layout of a registration token: version, account, token, secret, root fingerprint, and the first four bytes of the
 // SHA-256 of all before. Standard base 64 makes 136 characters of it; the version byte makes the first one a letter.
 const (
-	tokenVersion  = 1
+	tokenVersion  = 1 // made by an authority, for products
+	siteToken     = 2 // made by an authority, for a satellite
+	belowToken    = 3 // made by a satellite, for products
 	tokenBody     = 1 + 16 + 16 + 32 + 32
 	checksumLen   = 4
 	accountPrefix = "acc"
@@ -32,18 +34,57 @@ type Token struct {
 	Account string      // "acc_…"
 	ID      string      // "tok_…"
 	Root    Fingerprint // of the authority that issued it
-	secret  hidden
+	// For says who registers with it: a product at the authority, a product at a satellite, or a satellite.
+	For    TokenUse
+	secret hidden
 }
 
-// NewToken makes a token with a random secret of 256 bits. The error is ErrID.
+// TokenUse is what a token is for.
+type TokenUse int
+
+// The uses of tokens.
+const (
+	ForProduct   TokenUse = iota // of the authority
+	ForBelow                     // a product of a satellite, which made the token
+	ForSatellite                 // the token's id is that of the satellite, "sat_…"
+)
+
+const satellitePrefix = "sat"
+
+// idPrefix is the prefix of the ids of such tokens.
+func (u TokenUse) idPrefix() string {
+	if u == ForSatellite {
+		return satellitePrefix
+	}
+	return tokenPrefix
+}
+
+// version is the first byte of such tokens.
+func (u TokenUse) version() byte {
+	switch u {
+	case ForSatellite:
+		return siteToken
+	case ForBelow:
+		return belowToken
+	default:
+		return tokenVersion
+	}
+}
+
+// NewToken makes a token for products of the authority, with a random secret of 256 bits. The error is ErrID.
 func NewToken(account, id string, root Fingerprint) (Token, error) {
+	return NewTokenFor(ForProduct, account, id, root)
+}
+
+// NewTokenFor makes a token for one use, with a random secret of 256 bits. The error is ErrID.
+func NewTokenFor(use TokenUse, account, id string, root Fingerprint) (Token, error) {
 	if _, err := idBytes(accountPrefix, account); err != nil {
 		return Token{}, fmt.Errorf("account of token: %w", err)
 	}
-	if _, err := idBytes(tokenPrefix, id); err != nil {
+	if _, err := idBytes(use.idPrefix(), id); err != nil {
 		return Token{}, fmt.Errorf("id of token: %w", err)
 	}
-	return Token{Account: account, ID: id, Root: root, secret: hide([32]byte(Random(32)))}, nil
+	return Token{Account: account, ID: id, Root: root, For: use, secret: hide([32]byte(Random(32)))}, nil
 }
 
 // ParseToken reads the text of a token; white space around it is ignored. The error is ErrTokenMalformed or
@@ -65,12 +106,20 @@ func ParseToken(s string) (Token, error) {
 	if err != nil || len(b) != tokenBody+checksumLen || !checked(b) {
 		return Token{}, ErrTokenDamaged
 	}
-	if b[0] != tokenVersion {
+	use := ForProduct
+	switch b[0] {
+	case tokenVersion:
+	case siteToken:
+		use = ForSatellite
+	case belowToken:
+		use = ForBelow
+	default:
 		return Token{}, fmt.Errorf("%w: version %d is not known here", ErrTokenMalformed, b[0])
 	}
 	return Token{
+		For:     use,
 		Account: idText(accountPrefix, [16]byte(b[1:17])),
-		ID:      idText(tokenPrefix, [16]byte(b[17:33])),
+		ID:      idText(use.idPrefix(), [16]byte(b[17:33])),
 		secret:  hide([32]byte(b[33:65])),
 		Root:    Fingerprint(b[65:97]),
 	}, nil
@@ -79,9 +128,9 @@ func ParseToken(s string) (Token, error) {
 // Text is what the operator types: 136 characters of [A-Za-z0-9+/=], the first one a letter.
 func (t Token) Text() Secret {
 	account, _ := idBytes(accountPrefix, t.Account)
-	id, _ := idBytes(tokenPrefix, t.ID)
+	id, _ := idBytes(t.For.idPrefix(), t.ID)
 	b := make([]byte, 0, tokenBody+checksumLen)
-	b = append(b, tokenVersion)
+	b = append(b, t.For.version())
 	b = append(b, account[:]...)
 	b = append(b, id[:]...)
 	secret := t.secret()
@@ -93,6 +142,9 @@ func (t Token) Text() Secret {
 // Digest is what the authority stores in place of the token.
 func (t Token) Digest() [32]byte {
 	secret := t.secret()
+	if t.For != ForProduct {
+		return Digest("tallystick registration token 1", []byte(t.Account), []byte(t.ID), secret[:], []byte{t.For.version()})
+	}
 	return Digest("tallystick registration token 1", []byte(t.Account), []byte(t.ID), secret[:])
 }
 

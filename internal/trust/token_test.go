@@ -55,7 +55,7 @@ func TestParseTokenRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer := append([]byte{2}, raw[1:tokenBody]...)
+	newer := append([]byte{9}, raw[1:tokenBody]...)
 	for name, c := range map[string]struct {
 		text string
 		want error
