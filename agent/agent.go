@@ -8,10 +8,8 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"net"
-	"net/url"
 	"slices"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/license"
@@ -49,10 +47,16 @@ type Keeper interface {
 
 // Options are the parts that a product may put in place of the usual ones. The zero value is useful.
 type Options struct {
-	// Transport defaults to HTTPS to the address of SetTransport.
+	// Transport defaults to HTTPS by the route of SetRoute.
 	Transport Transport
 	// Now defaults to the system's clock.
 	Now func() time.Time
+	// Uptime names the run of the machine and says how long it has lasted, sleep included. It defaults to SystemUptime, or,
+	// when Now is set, to nothing: then the product vouches for its clock, and a jump of it is believed.
+	Uptime func() (boot string, up time.Duration)
+	// Anchors are further places that remember what must outlive the state: the time of evaluation that was used, and that
+	// the product was registered. The product's own database is a good one.
+	Anchors []Anchor
 	// Rand returns numbers in [0,1) that spread attempts over time; it keeps no secrets.
 	Rand func() float64
 	// Logger takes what Run meets; nothing is logged without it.
@@ -67,6 +71,11 @@ type Product struct {
 	Version string `json:"version,omitempty"`
 	// Hostname is shown at the authority; leave it empty to keep it private.
 	Hostname string `json:"hostname,omitempty"`
+	// LicensedVersion is what licenses are sold for, such as 12. Left empty it is the number before the first dot of
+	// Version. An upgrade to another one that uses other tags starts a new evaluation.
+	LicensedVersion string `json:"licensedVersion,omitempty"`
+	// Policy is what the product does when it is over what it holds: none (the default), ucm-12 or cwms-4. See Decision.
+	Policy string `json:"policy,omitempty"`
 }
 
 // Interval is the highest use of a tag inside [From, To), a closed interval of at most 31 days.
@@ -84,6 +93,8 @@ type Agent struct {
 	opts   Options
 	talk   chan struct{} // holds one value while an exchange of this process is under way
 	wake   chan struct{} // tells Run that the state has changed
+	seen   atomic.Pointer[sight]
+	look   chan struct{} // holds one value while the state is read again beside a decision
 }
 
 // New makes an agent over the state that k keeps. It starts nothing and reads nothing.
@@ -93,6 +104,12 @@ func New(k Keeper, opts Options) (*Agent, error) {
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
+		if opts.Uptime == nil {
+			opts.Uptime = SystemUptime
+		}
+	}
+	if opts.Uptime == nil {
+		opts.Uptime = func() (string, time.Duration) { return "", 0 }
 	}
 	if opts.Rand == nil {
 		opts.Rand = rand.Float64
@@ -100,48 +117,34 @@ func New(k Keeper, opts Options) (*Agent, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Agent{keeper: k, opts: opts, talk: make(chan struct{}, 1), wake: make(chan struct{}, 1)}, nil
+	return &Agent{keeper: k, opts: opts, talk: make(chan struct{}, 1), wake: make(chan struct{}, 1), look: make(chan struct{}, 1)}, nil
 }
 
-// Init fixes which product this is. The first call makes the state; later ones may change the name, version and host name
-// and are refused, with the code identity-fixed, for another UDI. Nothing else is changed, the evaluation clock least.
+// Init fixes which product this is. The first call makes the state; later ones may change the name, versions, host name and
+// policy and are refused, with the code identity-fixed, for another UDI. Nothing else is changed, the evaluation clock least.
 func (a *Agent) Init(ctx context.Context, p Product) error {
-	product := wire.Product(p)
+	product := p.wire()
 	if err := product.Check(); err != nil {
 		return err
+	}
+	policy, err := license.ParsePolicy(p.Policy)
+	if err != nil {
+		return err
+	}
+	if len(p.LicensedVersion) > wire.MaxText {
+		return license.Refuse(license.KindInvalid, "bad-version", "name it like 12", "the licensed version is longer than %d bytes", wire.MaxText)
 	}
 	return a.change(ctx, true, func(st *state, _ time.Time) error {
 		if st.Product.PID != "" && st.Product.UDI() != product.UDI() {
 			return license.Refuse(license.KindConflict, "identity-fixed", "use another state folder for another product",
 				"this state belongs to the product %s and cannot become %s", st.Product.UDI(), product.UDI())
 		}
-		st.Product = product
+		if id := st.Identity; id != nil && st.Product.PID == "" && !id.belongsTo(product) {
+			st.giveUp() // what was left of a lost state was another product's
+		}
+		st.Product, st.Licensed, st.Policy = product, p.LicensedVersion, policy.Name
 		return nil
 	})
-}
-
-// SetTransport sets the authority's address, such as https://licenses.example:8443. Plain http is refused unless the host
-// is a loopback address.
-func (a *Agent) SetTransport(ctx context.Context, address string) error {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
-		u.Scheme != "https" && u.Scheme != "http" {
-		return license.Refuse(license.KindInvalid, "bad-address", "write the address like https://licenses.example:8443",
-			"%.200q is no address of an authority", address)
-	}
-	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-		return license.Refuse(license.KindInvalid, "plaintext-address", "use https://, or an address of this machine such as http://127.0.0.1:8080",
-			"plain http to the host %q is refused: anybody on the way could read the registration token", u.Hostname())
-	}
-	return a.update(ctx, func(st *state, _ time.Time) error {
-		st.URL = strings.TrimRight(u.String(), "/")
-		return nil
-	})
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // SetUsage says what the product uses of a tag now. It is kept and reported with the next exchange; zero gives the
@@ -204,8 +207,8 @@ func (a *Agent) update(ctx context.Context, change func(st *state, now time.Time
 	return a.change(ctx, false, change)
 }
 
-// change locks and loads the state, moves the evaluation clock, lets change work on it and saves it. When change fails,
-// nothing is saved.
+// change locks and loads the state, moves its clocks, lets change work on it and saves it. When change fails, nothing is
+// saved.
 func (a *Agent) change(ctx context.Context, first bool, change func(st *state, now time.Time) error) error {
 	unlock, err := a.keeper.Lock(ctx)
 	if err != nil {
@@ -221,11 +224,12 @@ func (a *Agent) change(ctx context.Context, first bool, change func(st *state, n
 			return err
 		}
 	}
-	now := a.now()
-	st.Evaluation = st.Evaluation.Advance(now, st.evaluating())
-	if err := change(st, now); err != nil {
+	st.tick(a.reading())
+	if err := change(st, st.Clock.Wall); err != nil {
 		return err
 	}
+	remembered := a.recall(ctx)
+	st.remember(remembered)
 	next, err := st.encode()
 	if err != nil || bytes.Equal(old, next) {
 		return err
@@ -233,6 +237,8 @@ func (a *Agent) change(ctx context.Context, first bool, change func(st *state, n
 	if err := a.keeper.Save(ctx, next); err != nil {
 		return fmt.Errorf("save the state: %w", err)
 	}
+	a.anchor(ctx, st, remembered)
+	a.see(st)
 	select {
 	case a.wake <- struct{}{}:
 	default: // Run will look anyway
@@ -240,16 +246,29 @@ func (a *Agent) change(ctx context.Context, first bool, change func(st *state, n
 	return nil
 }
 
-// load reads the state and returns the bytes beside it.
+// load reads the state, or makes it again from what is left, and returns the bytes beside it.
 func (a *Agent) load(ctx context.Context) (*state, []byte, error) {
 	raw, err := a.keeper.Load(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load the state: %w", err)
 	}
 	st, err := decodeState(raw)
-	return st, raw, err
+	if raw == nil || err != nil {
+		if st, err = a.rebuild(ctx, err); err != nil {
+			return nil, nil, err
+		}
+	}
+	st.remember(a.recall(ctx))
+	return st, raw, nil
 }
 
+// reading is one look at the clocks of this machine.
+func (a *Agent) reading() license.Reading {
+	boot, up := a.opts.Uptime()
+	return license.Reading{Wall: instant(a.opts.Now()), Boot: boot, Up: up}
+}
+
+// now is the product's clock.
 func (a *Agent) now() time.Time { return instant(a.opts.Now()) }
 
 // instant is a time as it is kept: UTC, milliseconds.

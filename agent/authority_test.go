@@ -19,10 +19,12 @@ import (
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// clock is a clock that tests move.
+// clock is a clock that tests move: a machine with its time of day and its time since the start.
 type clock struct {
-	mu sync.Mutex
-	t  time.Time
+	mu   sync.Mutex
+	t    time.Time
+	up   time.Duration
+	boot int
 }
 
 func (c *clock) now() time.Time {
@@ -31,14 +33,35 @@ func (c *clock) now() time.Time {
 	return c.t
 }
 
+func (c *clock) uptime() (string, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Sprint("boot ", c.boot), c.up
+}
+
+// add lets time pass; less than none is a clock that is set back.
 func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t, c.up = c.t.Add(d), c.up+max(d, 0)
+}
+
+// jump sets the time of day.
+func (c *clock) jump(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.t = c.t.Add(d)
 }
 
+// restart is the machine started again after it was off for a time.
+func (c *clock) restart(off time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t, c.up, c.boot = c.t.Add(off), 0, c.boot+1
+}
+
 // memory is a Keeper without a disk, for tests of long times.
-type memory struct {
+type memKeeper struct {
 	lock  chan struct{}
 	mu    sync.Mutex
 	raw   []byte
@@ -46,15 +69,15 @@ type memory struct {
 	fail  error
 }
 
-func newMemory() *memory { return &memory{lock: make(chan struct{}, 1)} }
+func newMemory() *memKeeper { return &memKeeper{lock: make(chan struct{}, 1)} }
 
-func (m *memory) Load(context.Context) ([]byte, error) {
+func (m *memKeeper) Load(context.Context) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.raw, nil
 }
 
-func (m *memory) Save(_ context.Context, raw []byte) error {
+func (m *memKeeper) Save(_ context.Context, raw []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
@@ -64,7 +87,7 @@ func (m *memory) Save(_ context.Context, raw []byte) error {
 	return nil
 }
 
-func (m *memory) Lock(context.Context) (func(), error) {
+func (m *memKeeper) Lock(context.Context) (func(), error) {
 	m.lock <- struct{}{}
 	return func() { <-m.lock }, nil
 }
@@ -340,7 +363,7 @@ type product struct {
 	t     testing.TB
 	clock *clock
 	desk  *desk
-	keep  *memory
+	keep  *memKeeper
 }
 
 const tag = "cms-smp-plus"
@@ -358,7 +381,7 @@ func newProduct(t testing.TB, skew time.Duration) *product {
 // again is a second agent over the same state.
 func (p *product) again() *Agent {
 	p.t.Helper()
-	a, err := New(p.keep, Options{Transport: p.desk, Now: p.clock.now, Rand: func() float64 { return 0.5 }})
+	a, err := New(p.keep, Options{Transport: p.desk, Now: p.clock.now, Uptime: p.clock.uptime, Rand: func() float64 { return 0.5 }})
 	p.must(err)
 	return a
 }
@@ -391,6 +414,18 @@ func (p *product) wantAuth(want license.AuthorizationStatus) {
 	p.t.Helper()
 	if got := p.status().Authorization.Status; got != string(want) {
 		p.t.Fatalf("authorization is %q, want %q", got, want)
+	}
+}
+
+// steps does what Run would do now.
+func (p *product) steps() {
+	p.t.Helper()
+	for {
+		wait, err := p.step(p.t.Context())
+		p.must(err)
+		if wait > 0 {
+			return
+		}
 	}
 }
 

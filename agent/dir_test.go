@@ -100,13 +100,21 @@ func TestFolderAfterACrash(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, fileState), []byte(damaged), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantCode(t, a.Init(t.Context(), Product{Name: "Call Bridge", PID: "CMS", Serial: "X1"}), "state-damaged")
-		if raw, _ := os.ReadFile(filepath.Join(dir, fileState)); string(raw) != damaged {
-			t.Errorf("a damaged state was overwritten with %q", raw)
+		s, err := a.Status(t.Context())
+		if err != nil || s.Licenses[0].Count != 3 || s.Findings[0].Code != "state-rebuilt" {
+			t.Errorf("status %+v, %v; want the second copy", s, err)
+		}
+		if err := a.SetUsage(t.Context(), tag, 3); err != nil {
+			t.Fatal(err)
+		}
+		if raw, _ := os.ReadFile(filepath.Join(dir, fileBad)); string(raw) != damaged {
+			t.Errorf("the damaged state was put aside as %q", raw)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, fileState), []byte(`{"version":2}`), 0o600); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{fileState, fileCopy} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(`{"version":3}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	wantCode(t, a.SetUsage(t.Context(), tag, 1), "state-version")
 }

@@ -121,14 +121,19 @@ type way struct {
 
 // way reads the transport of a state.
 func (st *state) way() (way, error) {
-	if st.URL == "" {
+	if st.Route.Address == "" {
 		return way{}, errNoTransport()
 	}
-	u, err := url.Parse(st.URL)
+	u, err := url.Parse(st.Route.Address)
 	if err != nil {
 		return way{}, fmt.Errorf("read the kept address: %w", err)
 	}
-	return way{authority: u}, nil
+	w := way{authority: u}
+	if proxy := Route(st.Route).proxy(); proxy != nil {
+		w.user, proxy.User = proxy.User, nil
+		w.proxy = proxy
+	}
+	return w, nil
 }
 
 // hostPort is where a URL is dialed.

@@ -98,15 +98,15 @@ func (a *Agent) round(ctx context.Context, verb string) (exchanged, error) {
 	var r request
 	var id identity
 	var t Transport
-	err := a.update(ctx, func(st *state, now time.Time) (err error) {
-		if err := st.registered(); err != nil {
-			return err
+	err := a.update(ctx, func(st *state, _ time.Time) (err error) {
+		if st.Identity == nil {
+			return st.registered()
 		}
-		if t, err = a.transport(st, st.Identity.Root); err != nil {
+		if t, err = a.transport(st, st.Identity.Root, a.trusted(st)); err != nil {
 			return err
 		}
 		if st.Pending == nil {
-			if st.Pending, err = st.compose(verb, now); err != nil {
+			if st.Pending, err = st.compose(verb); err != nil {
 				return err
 			}
 		}
@@ -128,9 +128,9 @@ func (a *Agent) round(ctx context.Context, verb string) (exchanged, error) {
 }
 
 // compose makes the next request. The state holds it before it is sent.
-func (st *state) compose(verb string, now time.Time) (*request, error) {
+func (st *state) compose(verb string) (*request, error) {
 	id := st.Identity
-	r := &request{Verb: verb, Number: id.Number + 1, Nonce: newNonce(), MadeAt: now}
+	r := &request{Verb: verb, Number: id.Number + 1, Nonce: newNonce(), Passed: st.Clock.Passed}
 	key, err := trust.ParseKeyPEM(id.Key)
 	if err != nil {
 		return nil, fmt.Errorf("compose %s: %w", verb, err)
@@ -182,8 +182,10 @@ func answerKind(verb string) string {
 // process has applied it already.
 func (a *Agent) settle(ctx context.Context, r request, id identity, reply []byte) (exchanged, error) {
 	got := exchanged{verb: r.Verb}
-	pins := trust.Pins{Root: id.Root, Signers: [][][]byte{id.Signer}}
-	pins.Site = id.site()
+	pins := trust.Pins{Root: id.Root, Site: id.site()}
+	if id.SignerID != "" {
+		pins.Signers = [][][]byte{id.Signer}
+	}
 	e, err := open(reply, []string{answerKind(r.Verb), wire.KindRefusal}, id.Instance, pins, a.now())
 	if err != nil {
 		return got, err
@@ -287,18 +289,31 @@ func sameUsage(x, y map[license.Tag]int64) bool {
 	return true
 }
 
-// refused takes a signed No: the number counts as used, unless the No names another; a removed instance is unregistered.
+// refused takes a signed No: the number counts as used, unless the No names another. A removed instance is unregistered in
+// what is shown at once; it gives its identity up when a second contact has confirmed the removal after 72 hours of running
+// time (reliability, rule R2).
 func (st *state) refused(r *request, no *refusal, now time.Time, chance float64) {
 	st.Pending = nil
 	st.Identity.Number = r.Number
-	st.measure(no.ServerTime, r.MadeAt, now)
+	st.measure(no.ServerTime, r.Passed)
+	again := st.scheduleOf(r.Verb)
 	switch no.Code {
 	case wire.CodeNumber:
 		st.Identity.Number = no.Number
 	case wire.CodeRemoved:
-		st.giveUp()
+		st.Removal = st.Removal.said(st.Clock, now)
+		st.Removal.Reason = oneLine(no.Message)
+		if st.Removal.Held.Confirmed() {
+			st.giveUp()
+			break
+		}
+		st.Renewal, st.Authorization = schedule{}, schedule{}
+		st.Authorization.Last = attempt{At: now, Reason: st.Removal.Reason}
+		st.Authorization.Next = now.Add(max(license.Patience-st.Removal.Held.Ran, time.Hour))
+		st.Authorization.Wake = st.Authorization.Next
+		return
 	}
-	st.scheduleOf(r.Verb).failed(now, no.Message, chance, 0)
+	again.failed(now, no.Message, chance, 0)
 }
 
 // authorized takes the answer to a report.
@@ -306,16 +321,20 @@ func (st *state) authorized(r *request, m wire.Authorized, now time.Time, chance
 	st.Pending = nil
 	st.Identity.Number = r.Number
 	st.Identity.VirtualAccount.Name, st.Identity.Account.Name = m.VirtualAccount, m.Account
-	st.measure(m.ServerTime, r.MadeAt, now)
+	st.measure(m.ServerTime, r.Passed)
 	st.acknowledge(r)
 	interval := min(max(time.Duration(m.NextInSeconds)*time.Second, time.Minute), license.AuthorizeLife)
 	st.Authorization.succeeded(now, interval, chance)
 	st.Answer = answerOf(m, now, st.Authorization.Next)
-	switch {
-	case m.Status != license.StatusOutOfCompliance:
-		st.Short = time.Time{}
-	case st.Short.IsZero():
-		st.Short = now
+	st.Unknown, st.Lapsed = false, license.Held{}
+	if m.Status == license.StatusOutOfCompliance {
+		st.Short = st.Short.said(st.Clock, now)
+	} else {
+		st.Short = nil
+	}
+	if st.Removal != nil { // it was a mistake
+		st.Removal = nil
+		st.Renewal.plan(now, 0, chance)
 	}
 }
 
@@ -324,7 +343,7 @@ func (st *state) renewed(r *request, next identity, server, now time.Time, chanc
 	st.Pending = nil
 	*st.Identity = next
 	st.Identity.Number = r.Number
-	st.measure(server, r.MadeAt, now)
+	st.measure(server, r.Passed)
 	st.Renewal.succeeded(now, license.IdentityRenewal, chance)
 }
 
@@ -369,12 +388,18 @@ func reason(err error) string {
 }
 
 // transport is the way to the authority with this root.
-func (a *Agent) transport(st *state, root trust.Fingerprint) (Transport, error) {
+func (a *Agent) transport(st *state, root trust.Fingerprint, now func() time.Time) (Transport, error) {
 	if a.opts.Transport != nil {
 		return a.opts.Transport, nil
 	}
-	if st.URL == "" {
+	if st.Route.Address == "" {
 		return nil, errNoTransport()
 	}
-	return HTTPTransport(st.URL, root, a.opts.Now), nil
+	return routeTransport(Route(st.Route), root, now), nil
+}
+
+// trusted is a clock that goes on from what the state knows of the authority's time.
+func (a *Agent) trusted(st *state) func() time.Time {
+	clock := st.Clock
+	return func() time.Time { return clock.Advance(a.reading()).Now() }
 }

@@ -44,16 +44,25 @@ func (u *Unreachable) Unwrap() error { return u.Err }
 // Lost connections and the status numbers 429, 502, 503 and 504 are *Unreachable; a problem document (RFC 9457) is an
 // *Error.
 func HTTPTransport(address string, root [32]byte, now func() time.Time) Transport {
+	return routeTransport(Route{Kind: Direct, Address: address}, root, now)
+}
+
+// routeTransport is HTTPTransport by a route, through a proxy too. The environment names no proxy for it.
+func routeTransport(r Route, root [32]byte, now func() time.Time) Transport {
+	over := &http.Transport{
+		TLSClientConfig: trust.PinnedTLS(root, now),
+		// Hours pass between exchanges; a connection is not kept for them.
+		DisableKeepAlives: true,
+	}
+	if proxy := r.proxy(); proxy != nil {
+		over.Proxy = http.ProxyURL(proxy)
+	}
 	return &httpTransport{
-		address: strings.TrimRight(address, "/"),
+		address: strings.TrimRight(r.Address, "/"),
+		route:   r,
 		now:     now,
 		client: &http.Client{
-			Timeout: exchangeLimit,
-			Transport: &http.Transport{
-				TLSClientConfig: trust.PinnedTLS(root, now),
-				// Hours pass between exchanges; a connection is not kept for them.
-				DisableKeepAlives: true,
-			},
+			Timeout: exchangeLimit, Transport: over,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -61,6 +70,7 @@ func HTTPTransport(address string, root [32]byte, now func() time.Time) Transpor
 
 type httpTransport struct {
 	address string
+	route   Route
 	now     func() time.Time
 	client  *http.Client
 }
@@ -80,6 +90,8 @@ func (t *httpTransport) Exchange(ctx context.Context, verb string, envelope []by
 			Kind: license.KindRefused, Code: "server-certificate", Message: "the server at " + t.address + " is not of the authority that this product trusts",
 			Hint: "check the address; a server behind a proxy that opens TLS cannot be trusted", Err: err,
 		}
+	case err != nil && t.route.Proxy != "" && strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)):
+		return nil, t.proxyRefused() // of a tunnel, where net/http gives the words of the answer only
 	case err != nil:
 		return nil, &Unreachable{Err: err}
 	}
@@ -100,6 +112,9 @@ func (t *httpTransport) judge(resp *http.Response, body []byte) ([]byte, error) 
 	if resp.StatusCode == http.StatusOK || kind == "application/jose" {
 		return body, nil
 	}
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		return nil, t.proxyRefused()
+	}
 	said := fmt.Errorf("the server at %s answered %s", t.address, resp.Status)
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -110,6 +125,16 @@ func (t *httpTransport) judge(resp *http.Response, body []byte) ([]byte, error) 
 		return nil, &Error{Kind: kindOf(resp.StatusCode), Code: oneLine(p.Code), Message: oneLine(p.Detail), Hint: oneLine(p.Hint), Err: said}
 	}
 	return nil, said
+}
+
+// proxyRefused is the error of a proxy that wants another user or password. It may be mended there as well as here, so it is
+// tried again like a lost connection.
+func (t *httpTransport) proxyRefused() error {
+	said := "wants a user and a password"
+	if t.route.User != "" {
+		said = fmt.Sprintf("does not take the user %q with this password", t.route.User)
+	}
+	return &Unreachable{Err: fmt.Errorf("the proxy %s %s (407)", t.route.Proxy, said)}
 }
 
 func kindOf(status int) license.Kind {

@@ -139,6 +139,15 @@ func TestStateHoldsNoToken(t *testing.T) {
 	token := p.desk.token()
 	p.desk.lose = 1
 	_ = p.Register(t.Context(), token, false)
+	if !bytes.Contains(p.keep.raw, []byte(token)) {
+		t.Error("without the token nobody can go on trying")
+	}
+	p.must(p.CancelRegistration(t.Context()))
+	wantCode(t, p.CancelRegistration(t.Context()), "not-registering")
+	if bytes.Contains(p.keep.raw, []byte(token)) {
+		t.Error("the token of a canceled registration is kept")
+	}
+	p.must(p.Register(t.Context(), token, false))
 	if bytes.Contains(p.keep.raw, []byte(token)) {
 		t.Error("the token is kept")
 	}

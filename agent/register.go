@@ -13,8 +13,9 @@ import (
 )
 
 // Register gets the product an identity from the authority that the token names, and asks for the first authorization at
-// once. It sends the registration once; after an *Unreachable error the caller may try again with the same token, which
-// then costs no second use. With force it replaces an identity that the product or the authority still has.
+// once. It sends the registration once; after an *Unreachable error Run goes on trying until there is an answer, the token is
+// too old or CancelRegistration is called, and the caller may try again with the same token too; neither costs a second use.
+// With force it replaces an identity that the product or the authority still has.
 //
 // When it returns nil the product is registered. That the first authorization failed is no error; Status shows it, and
 // Report or Run try again. Refusals are *Error, with the authority's code and hint.
@@ -50,12 +51,12 @@ func (a *Agent) register(ctx context.Context, token trust.Token, force bool) err
 	var ask asked
 	var product wire.Product
 	var t Transport
-	err := a.update(ctx, func(st *state, _ time.Time) (err error) {
-		if st.Identity != nil && !force {
+	err := a.update(ctx, func(st *state, now time.Time) (err error) {
+		if st.live() && !force {
 			return license.Refuse(license.KindRefused, wire.CodeAlreadyRegistered, "deregister first, or register with force",
 				"the product is registered already, as %s of the account %s", st.Identity.Instance, st.Identity.Account.Name)
 		}
-		if t, err = a.transport(st, token.Root); err != nil {
+		if t, err = a.transport(st, token.Root, a.around(st, token)); err != nil {
 			return err
 		}
 		if st.Asked == nil || st.Asked.Token != token.Digest() {
@@ -65,6 +66,10 @@ func (a *Agent) register(ctx context.Context, token trust.Token, force bool) err
 			}
 			st.Asked = &asked{Token: token.Digest(), Nonce: newNonce(), Key: key}
 		}
+		// Whoever looks next tries it again when this attempt comes to nothing.
+		st.Asked.Text, st.Asked.Force = token.Text().Reveal(), force
+		st.Asked.Tries.Next = now.Add(license.RetryDelay(st.Asked.Tries.Failures+1, 0, a.opts.Rand(), exchangeLimit))
+		st.Asked.Tries.Wake = st.Asked.Tries.Next
 		ask, product = *st.Asked, st.Product
 		return nil
 	})
@@ -76,14 +81,20 @@ func (a *Agent) register(ctx context.Context, token trust.Token, force bool) err
 	if signed {
 		err = no.err()
 	}
+	over := signed || license.AsError(err) != nil && license.AsError(err).Code == codeOtherAuthority
+	var wait time.Duration
+	if u, ok := errors.AsType[*Unreachable](err); ok {
+		wait = u.RetryAfter
+	}
 	// A caller that gave up waiting still wants the outcome on record.
 	noted := a.update(context.WithoutCancel(ctx), func(st *state, now time.Time) error {
 		if st.Asked == nil || st.Asked.Nonce != ask.Nonce {
-			return nil // another process took the same answer
+			return nil // another process took the same answer, or it was canceled
 		}
 		if err != nil {
 			st.Registered = attempt{At: now, Reason: oneLine(reason(err))}
-			if signed {
+			st.Asked.Tries.failed(now, reason(err), a.opts.Rand(), wait)
+			if over {
 				st.Asked = nil
 			}
 			return nil
@@ -92,12 +103,88 @@ func (a *Agent) register(ctx context.Context, token trust.Token, force bool) err
 		st.Asked, st.Orphan = nil, ""
 		id.RegisteredAt = now
 		st.Identity, st.Registered = &id, attempt{At: now}
-		st.measure(m.ServerTime, now, now)
+		st.measure(m.ServerTime, st.Clock.Passed)
 		st.Renewal.plan(now, license.IdentityRenewal, a.opts.Rand())
 		st.Authorization.Next, st.Authorization.Wake = now, now
 		return nil
 	})
 	return errors.Join(err, noted)
+}
+
+const codeOtherAuthority = "other-authority"
+
+// tokenLife is the longest that a token may be valid.
+const tokenLife = license.TokenDaysMax * 24 * time.Hour
+
+// around is a clock for the first exchange, when nothing signed is known yet: the token was made not long ago, whatever the
+// product's clock shows.
+func (a *Agent) around(st *state, token trust.Token) func() time.Time {
+	clock := a.trusted(st)
+	made := token.MadeAt()
+	if made.IsZero() || !st.Clock.Signed.IsZero() {
+		return clock
+	}
+	return func() time.Time {
+		now := clock()
+		switch {
+		case now.Before(made):
+			return made
+		case now.After(made.Add(tokenLife)):
+			return made.Add(tokenLife)
+		}
+		return now
+	}
+}
+
+// again tries a registration that has no answer yet once more.
+func (a *Agent) again(ctx context.Context) error {
+	end, err := a.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	st, _, err := a.load(ctx)
+	if err != nil || st.Asked == nil || !st.Asked.Tries.due(a.now()) {
+		return err // another process had the turn
+	}
+	token, err := trust.ParseToken(st.Asked.Text)
+	made := token.MadeAt()
+	if err != nil || !made.IsZero() && !st.Clock.Signed.IsZero() && st.Clock.Now().After(made.Add(tokenLife)) {
+		return a.update(ctx, func(st *state, now time.Time) error {
+			st.Asked, st.Registered = nil, attempt{At: now, Reason: "the token has expired; make a new one"}
+			return nil
+		})
+	}
+	if err := a.register(ctx, token, st.Asked.Force); err != nil {
+		a.opts.Logger.WarnContext(ctx, "not registered", "error", err)
+		return a.scheduled(ctx, err)
+	}
+	if _, err := a.converse(ctx, verbAuthorize); err != nil {
+		a.opts.Logger.WarnContext(ctx, "registered; the first authorization failed", "error", err)
+	}
+	return nil
+}
+
+// scheduled is the cause of a failed registration unless the state holds the time of the next attempt.
+func (a *Agent) scheduled(ctx context.Context, cause error) error {
+	st, _, err := a.load(ctx)
+	if err != nil || st.Asked != nil && st.Asked.Tries.due(a.now()) {
+		return errors.Join(cause, err)
+	}
+	return nil
+}
+
+// CancelRegistration ends a registration that is still being tried. An identity that the product has stays. It is refused,
+// with the code not-registering, when none is tried.
+func (a *Agent) CancelRegistration(ctx context.Context) error {
+	return a.update(ctx, func(st *state, now time.Time) error {
+		if st.Asked == nil || st.Asked.Text == "" {
+			return license.Refuse(license.KindRefused, "not-registering", "tally-agent show license status says how things stand",
+				"no registration is being tried")
+		}
+		st.Asked, st.Registered = nil, attempt{At: now, Reason: "it was canceled"}
+		return nil
+	})
 }
 
 // ask sends a registration and checks the answer; a signed No is a *refusal.
@@ -164,10 +251,16 @@ func ofAuthority(root trust.Fingerprint, err error) error {
 		return err
 	}
 	return &Error{
-		Kind: license.KindRefused, Code: "other-authority",
+		Kind: license.KindRefused, Code: codeOtherAuthority,
 		Message: fmt.Sprintf("the token was made by the authority with the root %s, and the server at this address is another one", root),
 		Hint:    "set the address of the authority that made the token, or get a token from the authority at this address", Err: err,
 	}
+}
+
+// belongsTo says whether the identity was issued for this product.
+func (id *identity) belongsTo(p wire.Product) bool {
+	cert, err := trust.VerifyInstance(append([][]byte{id.Certificate}, id.issuers()...), id.Root, time.Time{})
+	return (err == nil || errors.Is(err, trust.ErrExpired)) && cert.HasUDI(p.PID, p.Serial)
 }
 
 // renewed is the identity with what an answer brings, after checking that the certificate was issued by the pinned root to

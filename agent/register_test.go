@@ -52,7 +52,7 @@ func TestLostRegistrationCostsNoSecondUse(t *testing.T) {
 		}
 		p.clock.add(time.Minute)
 	}
-	if r := p.status().Registration; r.Status != Unregistered || r.Initial.Outcome != Failed {
+	if r := p.status().Registration; r.Status != Registering || r.Initial.Outcome != Failed || r.NextTry.IsZero() {
 		t.Fatalf("after lost answers registration is %+v", r)
 	}
 	p.must(p.again().Register(t.Context(), token, false))
@@ -119,8 +119,8 @@ func TestRegistrationChecksTheCertificate(t *testing.T) {
 			if err := p.Register(t.Context(), token, false); err == nil {
 				t.Fatal("registered with a spoiled answer")
 			}
-			if s := p.status().Registration.Status; s != Unregistered {
-				t.Errorf("registration is %s", s)
+			if s := p.status().Registration.Status; s != Registering {
+				t.Errorf("registration is %s, want it to be tried again", s)
 			}
 			p.desk.change = nil
 			p.must(p.Register(t.Context(), token, false))

@@ -66,6 +66,9 @@ func (a *Agent) Report(ctx context.Context) (Answer, error) {
 		return Answer{}, err
 	}
 	defer end()
+	if err := a.check(ctx); err != nil {
+		return Answer{}, err
+	}
 	got, err := a.converse(ctx, verbAuthorize)
 	if err != nil {
 		return Answer{}, err
@@ -86,8 +89,23 @@ func (a *Agent) RenewIdentity(ctx context.Context) error {
 		return err
 	}
 	defer end()
+	if err := a.check(ctx); err != nil {
+		return err
+	}
 	_, err = a.converse(ctx, verbRenew)
 	return err
+}
+
+// check refuses for a product that is not registered.
+func (a *Agent) check(ctx context.Context) error {
+	st, _, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := st.initialized(); err != nil {
+		return err
+	}
+	return st.registered()
 }
 
 // Deregister gives the identity up, here and at the authority, where the licenses are free again at once. It is done here
@@ -103,14 +121,31 @@ func (a *Agent) Deregister(ctx context.Context) (confirmed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := errors.Join(st.initialized(), st.registered()); err != nil {
+	if err := st.initialized(); err != nil {
+		return false, err
+	}
+	if st.Removal != nil || st.Identity == nil && st.Unknown {
+		known := st.Removal != nil // the authority said so itself
+		return known, a.update(ctx, func(st *state, _ time.Time) error {
+			st.giveUp()
+			return nil
+		})
+	}
+	if err := st.registered(); err != nil {
 		return false, err
 	}
 	id := *st.Identity
 	got, err := a.converse(ctx, verbDeregister)
 	switch {
-	case err == nil, got.refusal != nil && got.refusal.Code == wire.CodeRemoved:
+	case err == nil:
 		return true, nil
+	case got.refusal != nil && got.refusal.Code == wire.CodeRemoved:
+		return true, a.update(context.WithoutCancel(ctx), func(st *state, _ time.Time) error {
+			if st.Removal != nil {
+				st.giveUp()
+			}
+			return nil
+		})
 	case got.refusal != nil:
 		return false, err
 	}

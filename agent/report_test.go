@@ -182,9 +182,36 @@ func TestSignedRemovalUnregisters(t *testing.T) {
 		t.Errorf("status is %+v", s)
 	}
 	p.wantAuth(license.StatusEvaluation)
+	if s.Findings[0].Code != "removal-unconfirmed" {
+		t.Errorf("findings are %+v", s.Findings)
+	}
+	_, err = p.Report(t.Context())
+	wantCode(t, err, "not-registered")
+	p.clock.add(80 * time.Hour)
+	if got := p.status().Authorization.EvaluationSeconds; got != 89*86400 {
+		t.Errorf("evaluation has %d s left before the removal is confirmed, want 89 days", got)
+	}
+	p.steps() // it asks once more
 	p.clock.add(24 * time.Hour)
-	if got := p.status().Authorization.EvaluationSeconds; got != 88*86400 {
-		t.Errorf("evaluation has %d s left, want 88 days: a day before and a day after, none while registered", got)
+	if s := p.status(); s.Authorization.EvaluationSeconds != 88*86400 || len(s.Findings) != 0 {
+		t.Errorf("evaluation has %d s left, want 88 days: a day before and a day after, none while registered", s.Authorization.EvaluationSeconds)
+	}
+}
+
+func TestRemovalThatWasAMistake(t *testing.T) {
+	t.Parallel()
+	p := newProduct(t, 0)
+	p.desk.stock[tag] = 1
+	p.use(1)
+	p.register()
+	p.desk.only().gone = true
+	_, err := p.Report(t.Context())
+	wantCode(t, err, wire.CodeRemoved)
+	p.desk.only().gone = false
+	p.clock.add(80 * time.Hour)
+	p.steps()
+	if s := p.status(); s.Registration.Status != Registered || s.Authorization.Status != "AUTHORIZED" || s.Authorization.EvaluationSeconds != 90*86400 {
+		t.Errorf("status is %+v, want everything as it was", s)
 	}
 }
 

@@ -8,21 +8,23 @@ import (
 )
 
 const (
-	// lookEvery is how often Run looks at the state, which other processes may have changed, and saves the evaluation clock.
+	// lookEvery is how often Run saves the clocks, so that time which only it saw passing outlives a crash.
 	lookEvery = time.Hour
 	// afterTrouble is how long Run waits when the state itself cannot be read or written.
 	afterTrouble = time.Minute
 )
 
 // Run does what has to be done regularly until ctx ends, and then returns nil: it reports when the next authorization is
-// due (every 30 days, every 12 hours while out of compliance), renews the identity after 180 days, repeats what failed
-// with growing delays, never earlier than the authority asked for, and saves the evaluation clock every hour, at the start
-// and at the end. It comes up to five percent before the times that Status shows. Failures are logged and kept in the
+// due (every 30 days, every 12 hours while out of compliance), renews the identity after 180 days, repeats what failed, a
+// registration too, with growing delays, never earlier than the authority asked for, and saves the clocks every hour, at the
+// start and at the end. It comes up to five percent before the times that Status shows. Failures are logged and kept in the
 // state; only a state that cannot be used at the start ends Run.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := a.keep(ctx); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
+	changed, stop := a.watch()
+	defer stop()
 	for {
 		wait, err := a.step(ctx)
 		if ctx.Err() != nil {
@@ -32,13 +34,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.opts.Logger.ErrorContext(ctx, "the agent could not do its work; it will try again", "error", err)
 			wait = afterTrouble
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-a.wake:
-		case <-timer.C:
-		}
-		timer.Stop()
+		a.pause(ctx, wait, changed)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -48,6 +44,27 @@ func (a *Agent) Run(ctx context.Context) error {
 	return nil
 }
 
+// pause waits until there is something to do: the time is over, this process or another one has changed the state, or ctx has
+// ended.
+func (a *Agent) pause(ctx context.Context, wait time.Duration, changed <-chan time.Time) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.wake:
+			return
+		case <-timer.C:
+			return
+		case <-changed:
+			if a.anew(ctx) {
+				return
+			}
+		}
+	}
+}
+
 // step does what is due and says how long nothing will be.
 func (a *Agent) step(ctx context.Context) (time.Duration, error) {
 	st, _, err := a.load(ctx)
@@ -55,18 +72,30 @@ func (a *Agent) step(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	now := a.now()
-	if st.Identity == nil {
-		if wait := st.Evaluation.Seen.Add(lookEvery).Sub(now); wait > 0 || !st.evaluating() {
-			return min(max(wait, time.Minute), lookEvery), nil
-		}
-		return lookEvery, a.keep(ctx)
+	wait := st.Clock.Wall.Add(lookEvery).Sub(now)
+	if wait <= 0 || wait > lookEvery { // or the clock was set back
+		return 0, a.keep(ctx)
 	}
-	for _, verb := range []string{verbRenew, verbAuthorize} {
+	if ask := st.Asked; ask != nil && ask.Text != "" {
+		if ask.Tries.due(now) {
+			return 0, a.again(ctx)
+		}
+		wait = min(wait, ask.Tries.Wake.Sub(now))
+	}
+	var verbs []string
+	switch {
+	case st.Removal != nil:
+		verbs = []string{verbAuthorize} // only to hear it once more
+	case st.Identity != nil:
+		verbs = []string{verbRenew, verbAuthorize}
+	}
+	for _, verb := range verbs {
 		if st.scheduleOf(verb).due(now) {
 			return 0, a.regular(ctx, verb)
 		}
+		wait = min(wait, st.scheduleOf(verb).Wake.Sub(now))
 	}
-	return max(0, min(lookEvery, st.Authorization.Wake.Sub(now), st.Renewal.Wake.Sub(now))), nil
+	return wait, nil
 }
 
 // keep moves and saves the evaluation clock.
@@ -92,4 +121,35 @@ func (a *Agent) regular(ctx context.Context, verb string) error {
 	}
 	a.opts.Logger.WarnContext(ctx, "no answer that counts; it will be tried again", "verb", verb, "error", cause)
 	return nil
+}
+
+// watchEvery is how often Run looks whether another process has changed the state.
+const watchEvery = 2 * time.Second
+
+// watch ticks for keepers that can say cheaply whether the state was changed.
+func (a *Agent) watch() (<-chan time.Time, func()) {
+	if _, ok := a.keeper.(stamped); !ok {
+		return nil, func() {}
+	}
+	t := time.NewTicker(watchEvery)
+	return t.C, t.Stop
+}
+
+// stamped is a keeper whose stamp changes whenever the state was saved.
+type stamped interface {
+	stamp() (time.Time, int64)
+}
+
+// anew says whether the state was changed since a decision was last taken from it, and takes the next one from the new one.
+func (a *Agent) anew(ctx context.Context) bool {
+	k, ok := a.keeper.(stamped)
+	if !ok {
+		return false
+	}
+	at, size := k.stamp()
+	if s := a.seen.Load(); s != nil && s.savedAt.Equal(at) && s.size == size {
+		return false
+	}
+	a.refresh(ctx)
+	return true
 }

@@ -2,8 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -15,23 +13,37 @@ import (
 // stateVersion is the version of the kept form.
 //
 //	1  the first
-const stateVersion = 1
+//	2  under a checksum; time that certainly passed, evaluations by licensed version, policy, route, retried registration,
+//	   removals that wait for their confirmation
+const stateVersion = 2
 
 // state is all that is kept of a product, as JSON. Times of schedules are the product's clock; deadline and expiry are the
 // authority's.
 type state struct {
-	Version    int                     `json:"version"`
-	Product    wire.Product            `json:"product"`
-	URL        string                  `json:"url,omitempty"`
-	Evaluation license.EvaluationClock `json:"evaluation"`
-	Usage      map[license.Tag]int64   `json:"usage,omitempty"`
-	Intervals  []wire.Interval         `json:"intervals,omitempty"`
+	Product wire.Product `json:"product"`
+	// Licensed is the version that licenses are sold for, when the product names it.
+	Licensed string `json:"licensed,omitempty"`
+	// Policy is what the product chose to do when it is over what it holds.
+	Policy      string                `json:"policy,omitempty"`
+	Route       route                 `json:"route,omitzero"`
+	Clock       license.Clock         `json:"clock"`
+	Evaluations license.Evaluations   `json:"evaluations,omitempty"`
+	Usage       map[license.Tag]int64 `json:"usage,omitempty"`
+	Intervals   []wire.Interval       `json:"intervals,omitempty"`
 
-	// Asked is a registration that has no answer yet.
+	// Asked is a registration that has no answer yet; it is tried until it has one or is canceled.
 	Asked *asked `json:"asked,omitempty"`
 	// Registered is the outcome of the last registration.
 	Registered attempt   `json:"registered,omitzero"`
 	Identity   *identity `json:"identity,omitempty"`
+	// Removal is what the authority said of the identity and has not confirmed yet.
+	Removal *statement `json:"removal,omitempty"`
+	// Unknown says that the product was registered and that what it knew of it was lost.
+	Unknown bool `json:"unknown,omitempty"`
+	// Fresh says that nothing was kept before; it is over once the product is known.
+	Fresh bool `json:"-"`
+	// Rebuilt is when this state was last made from a copy.
+	Rebuilt time.Time `json:"rebuilt,omitzero"`
 	// Pending is a request that has no answer yet.
 	Pending *request `json:"pending,omitempty"`
 
@@ -39,12 +51,33 @@ type state struct {
 	Authorization schedule `json:"authorization,omitzero"`
 	// Answer is the last authorization.
 	Answer *Answer `json:"answer,omitempty"`
-	// Short is when an uninterrupted lack of licenses was first answered.
-	Short time.Time `json:"short,omitzero"`
-	// SkewMS is the authority's clock minus the product's.
-	SkewMS int64 `json:"skewMs,omitempty"`
+	// Short is an uninterrupted lack of licenses in the answers.
+	Short *statement `json:"short,omitempty"`
+	// Lapsed is for how long the deadline of the last answer has been over.
+	Lapsed license.Held `json:"lapsed,omitzero"`
 	// Orphan is the instance that was given up here without the authority confirming it.
 	Orphan string `json:"orphan,omitempty"`
+}
+
+// statement is something that the authority signed and that may allow less one day.
+type statement struct {
+	// Held is its age, from the first answer that said so to the last.
+	Held license.Held `json:"held"`
+	// Passed and Ran are the clock at the first answer.
+	Passed time.Duration `json:"passed"`
+	Ran    time.Duration `json:"ran"`
+	// Reason is one line for people.
+	Reason string `json:"reason,omitempty"`
+}
+
+// said notes that one more answer says so.
+func (s *statement) said(c license.Clock, now time.Time) *statement {
+	if s == nil {
+		s = &statement{Held: license.Held{Since: now}, Passed: c.Passed, Ran: c.Ran}
+	}
+	s.Held.Contacts++
+	s.Held.For, s.Held.Ran = c.Passed-s.Passed, c.Ran-s.Ran
+	return s
 }
 
 // asked is a registration under way: repeated with the same key and nonce, it costs no second use of the token.
@@ -52,6 +85,11 @@ type asked struct {
 	Token [32]byte `json:"token"` // digest
 	Nonce string   `json:"nonce"`
 	Key   []byte   `json:"key"` // PEM
+	// Text is the token itself, a secret: without it nobody could go on trying. It is gone with the answer.
+	Text  string `json:"text,omitempty"`
+	Force bool   `json:"force,omitempty"`
+	// Tries says when it is tried next.
+	Tries schedule `json:"tries,omitzero"`
 }
 
 // identity is what a registration gave.
@@ -81,36 +119,8 @@ type request struct {
 	Envelope  []byte                `json:"envelope"`
 	Usage     map[license.Tag]int64 `json:"usage,omitempty"`
 	Intervals []wire.Interval       `json:"intervals,omitempty"`
-	// MadeAt bounds the clock skew when the answer to an early sending arrives late.
-	MadeAt time.Time `json:"madeAt"`
-}
-
-// decodeState reads kept bytes; none are an empty state. Damaged bytes are an error and never an empty state.
-func decodeState(raw []byte) (*state, error) {
-	if raw == nil {
-		return &state{Version: stateVersion}, nil
-	}
-	var st state
-	if err := json.Unmarshal(raw, &st); err != nil {
-		return nil, &Error{Kind: license.KindUnavailable, Code: "state-damaged", Message: "the kept state is damaged",
-			Hint: "put a saved copy of it in its place; without one, start with an empty state and register with force", Err: err}
-	}
-	if st.Version != stateVersion {
-		return nil, license.Refuse(license.KindUnavailable, "state-version", "use the version of the agent that wrote it, or a newer one",
-			"the kept state has version %d; this agent reads version %d", st.Version, stateVersion)
-	}
-	if id := st.Identity; id != nil && len(id.Signer) < 2 {
-		return nil, license.Refuse(license.KindUnavailable, "state-damaged", "put a saved copy of it in its place", "the kept state has no certificates")
-	}
-	return &st, nil
-}
-
-func (st *state) encode() ([]byte, error) {
-	raw, err := json.MarshalIndent(st, "", " ")
-	if err != nil {
-		return nil, fmt.Errorf("encode the state: %w", err)
-	}
-	return append(raw, '\n'), nil
+	// Passed is the clock at its making; it bounds the clock skew when the answer to an early sending arrives late.
+	Passed time.Duration `json:"passed"`
 }
 
 func (st *state) initialized() error {
@@ -122,7 +132,7 @@ func (st *state) initialized() error {
 }
 
 func (st *state) registered() error {
-	if st.Identity != nil {
+	if st.Identity != nil && st.Removal == nil {
 		return nil
 	}
 	return license.Refuse(license.KindRefused, "not-registered", "register with a token of the authority: tally-agent license smart register idtoken TOKEN",
@@ -139,8 +149,85 @@ func (st *state) uses() bool {
 	return false
 }
 
-// evaluating says whether the evaluation clock runs (domain rule 32).
-func (st *state) evaluating() bool { return st.Identity == nil && st.uses() }
+// tags are those that the product uses, sorted.
+func (st *state) tags() []license.Tag {
+	var tags []license.Tag
+	for tag, n := range st.Usage {
+		if n > 0 {
+			tags = append(tags, tag)
+		}
+	}
+	slices.Sort(tags)
+	return tags
+}
+
+// licensed is the version that licenses are sold for.
+func (st *state) licensed() string {
+	return cmp.Or(st.Licensed, license.LicensedVersion(st.Product.Version))
+}
+
+// evaluation is that of the licensed version.
+func (st *state) evaluation() license.EvaluationClock {
+	return st.Evaluations.Of(st.licensed(), st.tags())
+}
+
+// live says whether there is an identity that counts: neither expired nor said to be removed.
+func (st *state) live() bool {
+	return st.Identity != nil && st.Removal == nil && st.Clock.Now().Before(st.Identity.ExpiresAt)
+}
+
+// evaluating says whether the evaluation clock runs (domain rule 32). While a removal waits for its confirmation it does not:
+// a wrong No costs no day.
+func (st *state) evaluating() bool {
+	return !st.live() && st.Removal == nil && !st.Unknown && st.uses()
+}
+
+// tick moves every clock of the state to a reading.
+func (st *state) tick(r license.Reading) {
+	before := st.Clock
+	st.Clock = before.Advance(r)
+	passed, ran := st.Clock.Passed-before.Passed, st.Clock.Ran-before.Ran
+	if st.evaluating() {
+		st.Evaluations = st.Evaluations.Spend(st.licensed(), st.tags(), passed)
+	}
+	if over := st.overDeadline(); over < 0 {
+		st.Lapsed = license.Held{}
+	} else {
+		if st.Lapsed.Since.IsZero() {
+			st.Lapsed.Since = r.Wall
+		}
+		st.Lapsed = st.Lapsed.Add(min(passed, over), min(ran, over))
+	}
+	if before.Suspect == nil && st.Clock.Suspect != nil {
+		st.Authorization.Wake = r.Wall // one answer tells
+	}
+}
+
+// overDeadline is how long the deadline of the last answer is over; negative while it is not or there is none.
+func (st *state) overDeadline() time.Duration {
+	if st.Identity == nil || st.Answer == nil {
+		return -1
+	}
+	return st.Clock.Now().Sub(st.Answer.Deadline)
+}
+
+// standing is the state as the rules see it.
+func (st *state) standing() license.Standing {
+	s := license.Standing{
+		Registering: st.Asked != nil && st.Asked.Text != "", Registered: st.Identity != nil && st.Removal == nil, Leaving: st.Removal != nil,
+		Unknown: st.Unknown, UsesLicenses: st.uses(), Evaluation: st.evaluation(), Lapsed: st.Lapsed,
+	}
+	if st.Identity != nil {
+		s.Expires = st.Identity.ExpiresAt
+	}
+	if st.Answer != nil {
+		s.Answer, s.Deadline = st.answered(), st.Answer.Deadline
+	}
+	if st.Short != nil {
+		s.Short = st.Short.Held
+	}
+	return s
+}
 
 // mergeIntervals sorts by time and makes one of those that begin together.
 func mergeIntervals(all []wire.Interval) []wire.Interval {
@@ -176,24 +263,14 @@ func (st *state) acknowledge(r *request) {
 	}
 }
 
-// measure notes the authority's clock. The request was answered between its making and now; when the skew known so far
-// fits into that time it stays, so that the late answer to an early sending does not move it.
-func (st *state) measure(server, madeAt, now time.Time) {
-	low, high := server.Sub(now).Milliseconds(), server.Sub(madeAt).Milliseconds()
-	if low > high { // the product's clock went back meanwhile
-		high = low
-	}
-	st.SkewMS = min(max(st.SkewMS, low), high)
-}
-
-// atAuthority is the authority's time at the product's.
-func (st *state) atAuthority(now time.Time) time.Time {
-	return now.Add(time.Duration(st.SkewMS) * time.Millisecond)
+// measure notes the authority's clock: an answer to a request that was made when the clock had passed so much.
+func (st *state) measure(server time.Time, passed time.Duration) {
+	st.Clock = st.Clock.Heard(server.UTC(), st.Clock.Passed-passed)
 }
 
 // giveUp makes the product unregistered. The evaluation runs on from where it was.
 func (st *state) giveUp() {
-	st.Identity, st.Pending, st.Answer = nil, nil, nil
+	st.Identity, st.Pending, st.Answer, st.Short, st.Removal = nil, nil, nil, nil, nil
 	st.Registered, st.Renewal, st.Authorization = attempt{}, schedule{}, schedule{}
-	st.Short, st.SkewMS = time.Time{}, 0
+	st.Lapsed, st.Unknown = license.Held{}, false
 }

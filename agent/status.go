@@ -11,9 +11,11 @@ import (
 
 // The states of a registration, in the words that products show.
 const (
-	Unregistered        = "UNREGISTERED"
-	Registered          = "REGISTERED"
-	RegistrationExpired = "REGISTRATION EXPIRED"
+	Unregistered        = string(license.Unregistered)
+	Registering         = string(license.Registering)
+	Registered          = string(license.Registered)
+	RegistrationExpired = string(license.RegistrationExpired)
+	RegistrationUnknown = string(license.RegistrationUnknown)
 )
 
 // Waiting is the status of a license whose use the authority has not answered yet.
@@ -25,11 +27,16 @@ type Status struct {
 	Product      Product `json:"product"`
 	UDI          string  `json:"udi"`
 	AgentVersion string  `json:"agentVersion"`
-	// Transport is the authority's address, empty while none is set.
+	// Transport is the address of the authority or the gateway, empty while none is set. Route says the whole way.
 	Transport     string        `json:"transport,omitempty"`
+	Route         RouteStatus   `json:"route,omitzero"`
 	Registration  Registration  `json:"registration"`
 	Authorization Authorization `json:"authorization"`
 	Licenses      []License     `json:"licenses,omitempty"`
+	// Decision is what the product may do now.
+	Decision Decision `json:"decision"`
+	// Findings are what somebody should look at; most are none.
+	Findings []Finding `json:"findings,omitempty"`
 	// ClockSkewSeconds is the authority's clock minus the product's, as measured at the last exchange.
 	ClockSkewSeconds int64 `json:"clockSkewSeconds"`
 	// WaitingIntervals is how many intervals no answer has acknowledged yet.
@@ -38,7 +45,7 @@ type Status struct {
 
 // Registration is the identity of the product.
 type Registration struct {
-	// Status is UNREGISTERED, REGISTERED or REGISTRATION EXPIRED.
+	// Status is UNREGISTERED, REGISTERING, REGISTERED, REGISTRATION EXPIRED or REGISTERED - UNKNOWN.
 	Status           string    `json:"status"`
 	Account          string    `json:"account,omitempty"`
 	VirtualAccount   string    `json:"virtualAccount,omitempty"`
@@ -47,7 +54,9 @@ type Registration struct {
 	Initial          Attempt   `json:"initial"`
 	LastRenewal      Attempt   `json:"lastRenewal"`
 	NextRenewal      time.Time `json:"nextRenewal,omitzero"`
-	ExpiresAt        time.Time `json:"expiresAt,omitzero"`
+	// NextTry is when a registration that is being tried is tried again.
+	NextTry   time.Time `json:"nextTry,omitzero"`
+	ExpiresAt time.Time `json:"expiresAt,omitzero"`
 	// Orphan is the instance that was given up here while the authority could not be reached, and that must be removed
 	// there by hand.
 	Orphan string `json:"orphan,omitempty"`
@@ -62,8 +71,9 @@ type Authorization struct {
 	LastAttempt Attempt   `json:"lastAttempt"`
 	NextAttempt time.Time `json:"nextAttempt,omitzero"`
 	Deadline    time.Time `json:"deadline,omitzero"`
-	// EvaluationSeconds is what is left of the 90 days.
-	EvaluationSeconds int64 `json:"evaluationSeconds"`
+	// EvaluationSeconds is what is left of the 90 days of the licensed version, EvaluationVersion.
+	EvaluationSeconds int64  `json:"evaluationSeconds"`
+	EvaluationVersion string `json:"evaluationVersion,omitempty"`
 }
 
 // Attempt is how an exchange ended.
@@ -103,33 +113,33 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 	if err := st.initialized(); err != nil {
 		return Status{}, err
 	}
-	return st.show(a.now()), nil
+	st.tick(a.reading())
+	return st.show(), nil
 }
 
-// show is the state as people see it at now.
-func (st *state) show(now time.Time) Status {
-	clock := st.Evaluation.Advance(now, st.evaluating())
+// show is the state as people see it at its last look at the clocks.
+func (st *state) show() Status {
+	standing, now := st.standing(), st.Clock.Now()
 	s := Status{
-		Product: Product(st.Product), UDI: st.Product.UDI(), AgentVersion: Version, Transport: st.URL,
-		Registration: st.showRegistration(now),
+		Product: st.product(), UDI: st.Product.UDI(), AgentVersion: Version, Transport: st.Route.Address, Route: Route(st.Route).show(),
+		Registration: st.showRegistration(license.ShownRegistration(standing, now)),
 		Authorization: Authorization{
 			LastAttempt: st.Authorization.Last.show(), NextAttempt: st.Authorization.Next,
-			EvaluationSeconds: int64(clock.Remaining() / time.Second),
+			EvaluationSeconds: int64(standing.Evaluation.Remaining() / time.Second), EvaluationVersion: st.licensed(),
 		},
-		ClockSkewSeconds: st.SkewMS / 1000, WaitingIntervals: len(st.Intervals),
+		Decision: st.decide(), Findings: st.findings(),
+		ClockSkewSeconds: int64(st.Clock.Skew.Round(time.Second) / time.Second), WaitingIntervals: len(st.Intervals),
 	}
-	standing := license.Standing{Registered: st.Identity != nil, UsesLicenses: st.uses(), Evaluation: clock}
 	if st.Answer != nil {
-		standing.Answer, standing.Deadline = st.answered(), st.Answer.Deadline
 		s.Authorization.Deadline = st.Answer.Deadline
 	}
-	shown := license.ShownStatus(standing, st.atAuthority(now))
+	shown := license.ShownStatus(standing, now)
 	s.Authorization.Status = string(shown)
 	switch shown {
 	case license.StatusAuthorized:
 		s.Authorization.Since = st.Answer.At
 	case license.StatusOutOfCompliance:
-		s.Authorization.Since = st.Short
+		s.Authorization.Since = standing.Short.Since
 	case license.StatusExpired:
 		s.Authorization.Since = st.Answer.Deadline
 	}
@@ -150,15 +160,14 @@ func (st *state) answered() license.AuthorizationStatus {
 	return status
 }
 
-func (st *state) showRegistration(now time.Time) Registration {
+func (st *state) showRegistration(status license.RegistrationStatus) Registration {
 	r := Registration{
-		Status: Unregistered, Initial: st.Registered.show(), LastRenewal: st.Renewal.Last.show(), Orphan: st.Orphan,
+		Status: string(status), Initial: st.Registered.show(), LastRenewal: st.Renewal.Last.show(), Orphan: st.Orphan,
 	}
-	if id := st.Identity; id != nil {
-		r.Status = Registered
-		if !st.atAuthority(now).Before(id.ExpiresAt) {
-			r.Status = RegistrationExpired
-		}
+	if st.Asked != nil && st.Asked.Text != "" {
+		r.NextTry = st.Asked.Tries.Next
+	}
+	if id := st.Identity; id != nil && st.Removal == nil {
 		r.Account, r.VirtualAccount, r.Instance, r.ExportControlled = id.Account.Name, id.VirtualAccount.Name, id.Instance, id.Exported
 		r.Initial = Attempt{Outcome: Succeeded, At: id.RegisteredAt}
 		r.NextRenewal, r.ExpiresAt = st.Renewal.Next, id.ExpiresAt
@@ -169,7 +178,7 @@ func (st *state) showRegistration(now time.Time) Registration {
 func (st *state) showLicense(u wire.Usage, shown license.AuthorizationStatus) License {
 	l := License{Tag: string(u.Tag), Count: u.Count, Status: string(shown)}
 	if st.Answer == nil {
-		if st.Identity != nil {
+		if st.Identity != nil && st.Removal == nil {
 			l.Status = Waiting
 		}
 		return l

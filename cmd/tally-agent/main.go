@@ -45,12 +45,15 @@ type cli struct {
 
 	Init      initCmd `cmd:"" help:"Say once which product this is."`
 	Transport struct {
-		Direct directCmd `cmd:"" help:"Reach the authority at this address."`
+		Direct  directCmd  `cmd:"" help:"Reach the authority at this address."`
+		Gateway gatewayCmd `cmd:"" help:"Reach the authority through a satellite, or through what forwards to the authority."`
+		Proxy   proxyCmd   `cmd:"" help:"Reach the authority through an HTTP or HTTPS proxy."`
 	} `cmd:"" help:"How the authority is reached."`
 	License struct {
 		Smart struct {
 			Register struct {
 				Idtoken registerCmd `cmd:"" help:"Register with a token of the authority."`
+				Cancel  cancelCmd   `cmd:"" help:"Stop trying to register."`
 			} `cmd:"" help:"Register the product."`
 			Renew struct {
 				Auth reportCmd  `cmd:"" help:"Report now and get a new authorization."`
@@ -109,7 +112,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, err)
 	}
-	a, err := agent.New(keeper, agent.Options{Now: clock(), Logger: slog.New(slog.NewTextHandler(stderr, nil))})
+	a, err := agent.New(keeper, agent.Options{Now: clock(), Uptime: uptime(), Logger: slog.New(slog.NewTextHandler(stderr, nil))})
 	if err != nil {
 		return fail(stderr, err)
 	}

@@ -108,7 +108,7 @@ func (p *page) reasons(licenses []agent.License) {
 
 func (p *page) registration(r agent.Registration) {
 	p.line("Registration:\n  Status: %s", r.Status)
-	registered := r.Status != agent.Unregistered
+	registered := r.Instance != ""
 	if registered {
 		p.line("  Smart Account: %s\n  Virtual Account: %s", r.Account, r.VirtualAccount)
 	}
@@ -138,10 +138,10 @@ func (p *page) authorization(s agent.Status) {
 	if a.Status == string(license.StatusEvaluation) {
 		p.line("  Evaluation Period Remaining: %s", remaining(a.EvaluationSeconds))
 	}
-	if s.Registration.Status != agent.Unregistered || a.LastAttempt.Outcome != "" {
+	if s.Registration.Instance != "" || a.LastAttempt.Outcome != "" {
 		p.attempt("Last Communication Attempt", a.LastAttempt)
 	}
-	if s.Registration.Status != agent.Unregistered {
+	if s.Registration.Instance != "" {
 		p.at("Next Communication Attempt", a.NextAttempt)
 		p.at("Communication Deadline", a.Deadline)
 	}
@@ -216,7 +216,11 @@ func next(s agent.Status) []string {
 		}
 	}
 	a, r := s.Authorization, s.Registration
-	add(r.Orphan != "", "Remove the instance %s at the authority: it did not confirm the deregistration.", r.Orphan)
+	for _, f := range s.Findings {
+		add(true, "%s %s", f.Sentence, f.Next)
+	}
+	add(s.Decision.Enforced || s.Decision.RemainingSeconds > 0, "%s", s.Decision.Sentence)
+	add(r.Orphan != "" && len(todo) == 0, "Remove the instance %s at the authority: it did not confirm the deregistration.", r.Orphan)
 	unregistered := r.Status == agent.Unregistered
 	add(unregistered && s.Transport == "", "Set the authority's address: tally-agent transport direct URL")
 	add(unregistered, "Register with a token of the authority: tally-agent license smart register idtoken TOKEN")

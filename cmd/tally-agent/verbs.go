@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 
 	"github.com/tallystick/tallystick/agent"
+	"github.com/tallystick/tallystick/internal/license"
 )
 
 type initCmd struct {
@@ -13,12 +17,14 @@ type initCmd struct {
 	PID      string `name:"pid" required:"" help:"Product id."`
 	SN       string `name:"sn" required:"" help:"Serial number."`
 	Release  string `name:"version" help:"Version of the product." placeholder:"V"`
+	Licensed string `name:"licensed-version" help:"What licenses are sold for; default: the number before the first dot of the version." placeholder:"V"`
+	Policy   string `help:"What the product does when it is over what it holds: none, ucm-12 or cwms-4." default:"none" env:"TALLY_AGENT_POLICY"`
 	Hostname bool   `help:"Tell the authority the name of this host." default:"true" negatable:""`
 }
 
 // Run fixes the identity of the product.
 func (c *initCmd) Run(ctx context.Context, s *shell) error {
-	p := agent.Product{Name: c.Product, PID: c.PID, Serial: c.SN, Version: c.Release}
+	p := agent.Product{Name: c.Product, PID: c.PID, Serial: c.SN, Version: c.Release, LicensedVersion: c.Licensed, Policy: c.Policy}
 	if c.Hostname {
 		host, err := os.Hostname()
 		if err != nil {
@@ -38,10 +44,71 @@ type directCmd struct {
 
 // Run sets the authority's address.
 func (c *directCmd) Run(ctx context.Context, s *shell) error {
-	if err := s.agent.SetTransport(ctx, c.URL); err != nil {
+	return s.route(ctx, agent.Route{Kind: agent.Direct, Address: c.URL})
+}
+
+type gatewayCmd struct {
+	URL string `arg:"" name:"url" help:"Address of the satellite or gateway, such as https://satellite.example:8443."`
+}
+
+// Run sets the gateway's address.
+func (c *gatewayCmd) Run(ctx context.Context, s *shell) error {
+	return s.route(ctx, agent.Route{Kind: agent.Gateway, Address: c.URL})
+}
+
+type proxyCmd struct {
+	URL          string `arg:"" name:"url" help:"Address of the proxy, such as proxy.example:8080; port 3128 when none is given."`
+	User         string `help:"User at the proxy." placeholder:"U"`
+	PasswordFile string `help:"File with the user's password in its first line." type:"path" placeholder:"F"`
+	Authority    string `required:"" help:"Address of the authority, such as https://licenses.example:8443." placeholder:"URL"`
+}
+
+// maxPasswordFile bounds what is read of a password file.
+const maxPasswordFile = 4096
+
+// Run sets the proxy and the authority's address.
+func (c *proxyCmd) Run(ctx context.Context, s *shell) error {
+	r := agent.Route{Kind: agent.Proxy, Address: c.Authority, Proxy: c.URL, User: c.User}
+	if c.PasswordFile != "" {
+		f, err := os.Open(c.PasswordFile)
+		if err != nil {
+			return license.Refuse(license.KindInvalid, "password-file", "name a file that this user can read", "the password file cannot be read: %v", err)
+		}
+		raw, err := io.ReadAll(io.LimitReader(f, maxPasswordFile))
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("read the password file: %w", err)
+		}
+		r.Password, _, _ = strings.Cut(string(raw), "\n")
+		r.Password = strings.TrimSuffix(r.Password, "\r")
+	}
+	return s.route(ctx, r)
+}
+
+// route sets a route and shows it.
+func (s *shell) route(ctx context.Context, r agent.Route) error {
+	if err := s.agent.SetRoute(ctx, r); err != nil {
 		return err
 	}
-	return s.show(ctx, func(st agent.Status) string { return "Transport: direct " + st.Transport + "\n" })
+	return s.show(ctx, func(st agent.Status) string {
+		text := "Transport: " + string(st.Route.Kind) + " " + st.Route.Address
+		if st.Route.Proxy != "" {
+			text += " through " + st.Route.Proxy
+		}
+		if st.Route.User != "" {
+			text += " as " + st.Route.User
+		}
+		return text + "\n"
+	})
+}
+
+type cancelCmd struct{}
+
+// Run ends a registration that is being tried.
+func (*cancelCmd) Run(ctx context.Context, s *shell) error {
+	if err := s.agent.CancelRegistration(ctx); err != nil {
+		return err
+	}
+	return s.show(ctx, showStatus)
 }
 
 type registerCmd struct {

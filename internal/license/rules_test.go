@@ -52,51 +52,6 @@ func TestJitterIsFivePercent(t *testing.T) {
 	}
 }
 
-func TestRule32EvaluationClock(t *testing.T) {
-	t.Parallel()
-	c := EvaluationClock{}.Advance(noon, true)
-	if c.Used != 0 {
-		t.Errorf("the first look must only start the clock, got %s", c.Used)
-	}
-	c = c.Advance(noon.Add(10*day), true)
-	c = c.Advance(noon.Add(20*day), false) // registered, or nothing in use
-	if c.Used != 10*day || c.Remaining() != 80*day {
-		t.Errorf("got %s used, want 10 days: the clock stands still while registered", c.Used)
-	}
-	back := c.Advance(noon, true)
-	if back.Used != c.Used || !back.Seen.Equal(c.Seen) {
-		t.Errorf("a clock set back gave time back: %+v, was %+v", back, c)
-	}
-	if c = c.Advance(noon.Add(500*day), true); !c.Expired() || c.Used != Evaluation {
-		t.Errorf("after 90 days of use: %+v", c)
-	}
-}
-
-func TestShownStatus(t *testing.T) {
-	t.Parallel()
-	deadline := noon.Add(90 * day)
-	over := EvaluationClock{Used: Evaluation}
-	for _, c := range []struct {
-		name string
-		s    Standing
-		at   time.Time
-		want AuthorizationStatus
-	}{
-		{"A0 nothing used", Standing{Registered: true, Answer: StatusNone}, noon, StatusNone},
-		{"A1 evaluation", Standing{UsesLicenses: true}, noon, StatusEvaluation},
-		{"A2 evaluation over", Standing{UsesLicenses: true, Evaluation: over}, noon, StatusEvalExpired},
-		{"A3 authorized", Standing{Registered: true, UsesLicenses: true, Answer: StatusAuthorized, Deadline: deadline}, noon, StatusAuthorized},
-		{"A4 out of compliance", Standing{Registered: true, UsesLicenses: true, Answer: StatusOutOfCompliance, Deadline: deadline}, noon, StatusOutOfCompliance},
-		{"rule 37 one hour before the deadline", Standing{Registered: true, UsesLicenses: true, Answer: StatusAuthorized, Deadline: deadline}, deadline.Add(-time.Hour), StatusAuthorized},
-		{"A6 first use after a deadline that passed without any", Standing{Registered: true, UsesLicenses: true, Deadline: deadline}, deadline, StatusExpired},
-		{"A6 at the deadline", Standing{Registered: true, UsesLicenses: true, Answer: StatusAuthorized, Deadline: deadline}, deadline, StatusExpired},
-	} {
-		if got := ShownStatus(c.s, c.at); got != c.want {
-			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
-		}
-	}
-}
-
 func TestRule8LotsCountInsideTheirTerm(t *testing.T) {
 	t.Parallel()
 	l := Lot{Start: noon, End: noon.Add(day)}

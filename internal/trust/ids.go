@@ -32,6 +32,15 @@ func ValidID(prefix, s string) bool {
 	return err == nil
 }
 
+// madeAt is the millisecond that an identifier was made in; zero when it carries none.
+func madeAt(b [16]byte) time.Time {
+	ms := int64(binary.BigEndian.Uint64(b[:8]) >> 16) //nolint:gosec // 48 bits
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
 // idText writes 128 bits as an identifier.
 func idText(prefix string, b [16]byte) string {
 	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // The layout of a registration token: version, account, token, secret, root fingerprint, and the first four bytes of the
@@ -146,6 +147,15 @@ func (t Token) Digest() [32]byte {
 		return Digest("tallystick registration token 1", []byte(t.Account), []byte(t.ID), secret[:], []byte{t.For.version()})
 	}
 	return Digest("tallystick registration token 1", []byte(t.Account), []byte(t.ID), secret[:])
+}
+
+// MadeAt is when the authority made the token, by the authority's clock; zero when the token does not say.
+func (t Token) MadeAt() time.Time {
+	b, err := idBytes(tokenPrefix, t.ID)
+	if err != nil {
+		return time.Time{}
+	}
+	return madeAt(b)
 }
 
 // String returns "redacted".
