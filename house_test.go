@@ -55,9 +55,11 @@ var rooms = []room{
 	{"internal/satellite", 3, "license trust wire store authority"},
 	{"internal/conference", 3, "license meeting cdr directory callbridge trust store agent"},
 	{"internal/web", 4, "api wire trust cdr callbridge license meeting access authority satellite conference"},
+	{"internal/local", 3, "agent license trust"},
 	{"internal/console", 4, "license meeting access authority satellite conference"},
 	{"cmd/tally", 5, "*"},
-	{"cmd/tally-agent", 5, "agent license trust wire"},
+	{"cmd/tally-agent", 5, "agent license trust wire local"},
+	{"examples", 5, "agent"},
 }
 
 // Rooms under further laws, by name.

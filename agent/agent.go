@@ -150,18 +150,29 @@ func (a *Agent) Init(ctx context.Context, p Product) error {
 // SetUsage says what the product uses of a tag now. It is kept and reported with the next exchange; zero gives the
 // licenses back. It never waits for the network.
 func (a *Agent) SetUsage(ctx context.Context, tag string, count int64) error {
-	if err := checkCount(tag, count); err != nil {
-		return err
+	return a.SetUsages(ctx, map[string]int64{tag: count})
+}
+
+// SetUsages is SetUsage for several tags at once: all are set or none is. Tags that are not named stay as they are.
+func (a *Agent) SetUsages(ctx context.Context, counts map[string]int64) error {
+	for tag, count := range counts {
+		if err := checkCount(tag, count); err != nil {
+			return err
+		}
 	}
 	return a.update(ctx, func(st *state, _ time.Time) error {
-		if _, known := st.Usage[license.Tag(tag)]; !known && len(st.Usage) == wire.MaxUsageTags {
+		usage := maps.Clone(st.Usage)
+		if usage == nil {
+			usage = map[license.Tag]int64{}
+		}
+		for tag, count := range counts {
+			usage[license.Tag(tag)] = count
+		}
+		if len(usage) > wire.MaxUsageTags {
 			return license.Refuse(license.KindTooLarge, "too-many-tags", "give up a tag that is no longer used first",
 				"a product reports at most %d tags", wire.MaxUsageTags)
 		}
-		if st.Usage == nil {
-			st.Usage = map[license.Tag]int64{}
-		}
-		st.Usage[license.Tag(tag)] = count
+		st.Usage = usage
 		return nil
 	})
 }

@@ -142,7 +142,7 @@ func (st *state) compose(verb string) (*request, error) {
 		r.Usage = maps.Clone(st.Usage)
 		r.Intervals = slices.Clone(st.Intervals[:min(len(st.Intervals), intervalsPerReport)])
 		kind, payload = wire.KindAuthorize, wire.Authorize{
-			Nonce: r.Nonce, Usage: usesOf(r.Usage), Version: st.Product.Version, Hostname: st.Product.Hostname,
+			Nonce: r.Nonce, Usage: usesOf(r.Usage), Version: st.told().Version, Hostname: st.told().Hostname,
 			Intervals: r.Intervals, Signer: id.SignerID,
 		}
 	case verbRenew:

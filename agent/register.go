@@ -22,7 +22,13 @@ import (
 func (a *Agent) Register(ctx context.Context, token string, force bool) error {
 	t, err := parseToken(token)
 	if err != nil {
-		return err
+		noted := a.update(ctx, func(st *state, now time.Time) error {
+			if !st.live() {
+				st.Registered = attempt{At: now, Reason: oneLine(reason(err))}
+			}
+			return nil
+		})
+		return errors.Join(err, noted)
 	}
 	end, err := a.begin(ctx)
 	if err != nil {
@@ -70,7 +76,7 @@ func (a *Agent) register(ctx context.Context, token trust.Token, force bool) err
 		st.Asked.Text, st.Asked.Force = token.Text().Reveal(), force
 		st.Asked.Tries.Next = now.Add(license.RetryDelay(st.Asked.Tries.Failures+1, 0, a.opts.Rand(), exchangeLimit))
 		st.Asked.Tries.Wake = st.Asked.Tries.Next
-		ask, product = *st.Asked, st.Product
+		ask, product = *st.Asked, st.told()
 		return nil
 	})
 	if err != nil {

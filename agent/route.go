@@ -99,7 +99,15 @@ func (a *Agent) SetTransport(ctx context.Context, address string) error {
 
 // SetRoute sets the way to the authority, also while the product is registered. What failed on the old way is tried at once
 // on the new one.
-func (a *Agent) SetRoute(ctx context.Context, r Route) error {
+func (a *Agent) SetRoute(ctx context.Context, r Route) error { return a.setRoute(ctx, r, false) }
+
+// SetRouteKeepingPassword is SetRoute for a face that cannot show the password: r has none, and the one that is kept stays as
+// long as the proxy and the user do.
+func (a *Agent) SetRouteKeepingPassword(ctx context.Context, r Route) error {
+	return a.setRoute(ctx, r, true)
+}
+
+func (a *Agent) setRoute(ctx context.Context, r Route, keepPassword bool) error {
 	var err error
 	if r.Address, err = checkAddress(r.Address); err != nil {
 		return err
@@ -124,6 +132,9 @@ func (a *Agent) SetRoute(ctx context.Context, r Route) error {
 		return license.Refuse(license.KindInvalid, "bad-route", "the routes are direct, gateway and proxy", "there is no route %.100q", r.Kind)
 	}
 	return a.update(ctx, func(st *state, now time.Time) error {
+		if keepPassword && r.Kind == Proxy && r.User != "" && st.Route.Proxy == r.Proxy && st.Route.User == r.User {
+			r.Password = st.Route.Password
+		}
 		if st.Route == route(r) {
 			return nil
 		}

@@ -26,6 +26,7 @@ type state struct {
 	// Policy is what the product chose to do when it is over what it holds.
 	Policy      string                `json:"policy,omitempty"`
 	Route       route                 `json:"route,omitzero"`
+	Privacy     Privacy               `json:"privacy,omitzero"`
 	Clock       license.Clock         `json:"clock"`
 	Evaluations license.Evaluations   `json:"evaluations,omitempty"`
 	Usage       map[license.Tag]int64 `json:"usage,omitempty"`

@@ -28,8 +28,10 @@ type Status struct {
 	UDI          string  `json:"udi"`
 	AgentVersion string  `json:"agentVersion"`
 	// Transport is the address of the authority or the gateway, empty while none is set. Route says the whole way.
-	Transport     string        `json:"transport,omitempty"`
-	Route         RouteStatus   `json:"route,omitzero"`
+	Transport string      `json:"transport,omitempty"`
+	Route     RouteStatus `json:"route,omitzero"`
+	// Privacy is what the authority is not told.
+	Privacy       Privacy       `json:"privacy"`
 	Registration  Registration  `json:"registration"`
 	Authorization Authorization `json:"authorization"`
 	Licenses      []License     `json:"licenses,omitempty"`
@@ -121,7 +123,7 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 func (st *state) show() Status {
 	standing, now := st.standing(), st.Clock.Now()
 	s := Status{
-		Product: st.product(), UDI: st.Product.UDI(), AgentVersion: Version, Transport: st.Route.Address, Route: Route(st.Route).show(),
+		Product: st.product(), UDI: st.Product.UDI(), AgentVersion: Version, Transport: st.Route.Address, Route: Route(st.Route).show(), Privacy: st.Privacy,
 		Registration: st.showRegistration(license.ShownRegistration(standing, now)),
 		Authorization: Authorization{
 			LastAttempt: st.Authorization.Last.show(), NextAttempt: st.Authorization.Next,

@@ -47,15 +47,15 @@ func (c *doctorCmd) Run(ctx context.Context, s *shell) error {
 
 // showDiagnosis is one line per step, and below a failed one what mends it.
 func showDiagnosis(d agent.Diagnosis) string {
-	var p page
-	p.line("Authority: %s", d.Authority)
+	var p strings.Builder
+	fmt.Fprintf(&p, "Authority: %s\n", d.Authority)
 	if d.Proxy != "" {
-		p.line("Proxy: %s", d.Proxy)
+		fmt.Fprintf(&p, "Proxy: %s\n", d.Proxy)
 	}
 	for _, f := range d.Steps {
-		p.line("%-10s %-8s %s", f.Name, f.Outcome, f.Found)
+		fmt.Fprintf(&p, "%-10s %-8s %s\n", f.Name, f.Outcome, f.Found)
 		if f.Mend != "" {
-			p.line("%-10s %-8s %s", "", "mend:", f.Mend)
+			fmt.Fprintf(&p, "%-10s %-8s %s\n", "", "mend:", f.Mend)
 		}
 	}
 	return p.String()

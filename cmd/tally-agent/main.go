@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -59,6 +60,7 @@ type cli struct {
 				Auth reportCmd  `cmd:"" help:"Report now and get a new authorization."`
 				ID   renewIDCmd `cmd:"" name:"id" aliases:"ID" help:"Get a new ID certificate now."`
 			} `cmd:"" help:"Renew the authorization or the identity."`
+			Privacy    privacyCmd    `cmd:"" help:"Say what is not told to the authority."`
 			Deregister deregisterCmd `cmd:"" help:"Give the identity and the licenses back."`
 		} `cmd:"" help:"Smart licensing."`
 	} `cmd:"" help:"License commands."`
@@ -69,14 +71,19 @@ type cli struct {
 			Usage   showUsageCmd   `cmd:"" help:"One block per license."`
 			UDI     showUDICmd     `cmd:"" name:"udi" help:"The identity of the product."`
 			All     showAllCmd     `cmd:"" help:"Everything."`
+			Tech    struct {
+				Support showSupportCmd `cmd:"" default:"1" help:"Everything, for those who help."`
+			} `cmd:"" aliases:"tech-support" help:"Everything, for those who help."`
 		} `cmd:"" help:"What is known about licensing."`
 	} `cmd:"" help:"Show how things stand."`
 	Usage struct {
 		Set usageSetCmd `cmd:"" help:"Say what the product uses of a tag now."`
 	} `cmd:"" help:"What the product uses."`
-	Report reportCmd `cmd:"" help:"Exchange with the authority once, now."`
-	Serve  serveCmd  `cmd:"" help:"Renew, report and retry until stopped."`
-	Doctor doctorCmd `cmd:"" help:"Walk the way to the authority and say which step fails and what mends it."`
+	Report   reportCmd   `cmd:"" help:"Exchange with the authority once, now."`
+	Decision decisionCmd `cmd:"" help:"Ask what the product may do; exit code 3 when the policy of the product says no."`
+	Serve    serveCmd    `cmd:"" help:"Renew, report and retry until stopped; with --listen also serve this host."`
+	Page     pageCmd     `cmd:"" help:"Print a one-time link to the product page System > Licenses."`
+	Doctor   doctorCmd   `cmd:"" help:"Walk the way to the authority and say which step fails and what mends it."`
 
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
@@ -84,6 +91,9 @@ type cli struct {
 // shell is what a verb works with.
 type shell struct {
 	agent  *agent.Agent
+	dir    string // state folder
+	now    func() time.Time
+	log    *slog.Logger
 	json   bool
 	stdout io.Writer
 	stderr io.Writer
@@ -112,12 +122,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, err)
 	}
-	a, err := agent.New(keeper, agent.Options{Now: clock(), Uptime: uptime(), Logger: slog.New(slog.NewTextHandler(stderr, nil))})
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	a, err := agent.New(keeper, agent.Options{Now: clock(), Uptime: uptime(), Logger: log})
 	if err != nil {
 		return fail(stderr, err)
 	}
 	k.BindTo(ctx, (*context.Context)(nil))
-	if err := k.Run(&shell{agent: a, json: c.JSON, stdout: stdout, stderr: stderr, terminal: isTerminal(stderr)}); err != nil {
+	if err := k.Run(&shell{agent: a, dir: c.State, now: clock(), log: log, json: c.JSON, stdout: stdout, stderr: stderr, terminal: isTerminal(stderr)}); err != nil {
 		return fail(stderr, err)
 	}
 	return 0

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tallystick/tallystick/agent"
 	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/local"
 )
 
 type initCmd struct {
@@ -35,7 +36,7 @@ func (c *initCmd) Run(ctx context.Context, s *shell) error {
 	if err := s.agent.Init(ctx, p); err != nil {
 		return err
 	}
-	return s.show(ctx, showUDI)
+	return s.show(ctx, local.ShowUDI)
 }
 
 type directCmd struct {
@@ -108,7 +109,7 @@ func (*cancelCmd) Run(ctx context.Context, s *shell) error {
 	if err := s.agent.CancelRegistration(ctx); err != nil {
 		return err
 	}
-	return s.show(ctx, showStatus)
+	return s.show(ctx, local.ShowStatus)
 }
 
 type registerCmd struct {
@@ -139,7 +140,7 @@ func (c *registerCmd) Run(ctx context.Context, s *shell) error {
 			fmt.Fprintf(s.stderr, "registered, but without an authorization yet: %v\n", err)
 		}
 	}
-	return s.show(ctx, showStatus)
+	return s.show(ctx, local.ShowStatus)
 }
 
 type reportCmd struct{}
@@ -157,7 +158,7 @@ func (*reportCmd) Run(ctx context.Context, s *shell) error {
 	if s.json {
 		return s.print(answer)
 	}
-	fmt.Fprint(s.stdout, showAnswer(answer))
+	fmt.Fprint(s.stdout, local.ShowAnswer(answer))
 	return nil
 }
 
@@ -168,7 +169,7 @@ func (*renewIDCmd) Run(ctx context.Context, s *shell) error {
 	if err := newPatience(s).try(ctx, s.agent.RenewIdentity); err != nil {
 		return err
 	}
-	return s.show(ctx, showStatus)
+	return s.show(ctx, local.ShowStatus)
 }
 
 type deregisterCmd struct{}
@@ -207,45 +208,42 @@ func (c *usageSetCmd) Run(ctx context.Context, s *shell) error {
 	if err := s.agent.SetUsage(ctx, c.Tag, c.Count); err != nil {
 		return err
 	}
-	return s.show(ctx, showSummary)
+	return s.show(ctx, local.ShowSummary)
 }
 
 type showStatusCmd struct{}
 
 // Run shows the status.
-func (*showStatusCmd) Run(ctx context.Context, s *shell) error { return s.show(ctx, showStatus) }
+func (*showStatusCmd) Run(ctx context.Context, s *shell) error { return s.show(ctx, local.ShowStatus) }
 
 type showSummaryCmd struct{}
 
 // Run shows one line per license.
-func (*showSummaryCmd) Run(ctx context.Context, s *shell) error { return s.show(ctx, showSummary) }
+func (*showSummaryCmd) Run(ctx context.Context, s *shell) error {
+	return s.show(ctx, local.ShowSummary)
+}
 
 type showUsageCmd struct{}
 
 // Run shows one block per license.
-func (*showUsageCmd) Run(ctx context.Context, s *shell) error { return s.show(ctx, showUsage) }
+func (*showUsageCmd) Run(ctx context.Context, s *shell) error { return s.show(ctx, local.ShowUsage) }
 
 type showUDICmd struct{}
 
 // Run shows the identity of the product.
-func (*showUDICmd) Run(ctx context.Context, s *shell) error { return s.show(ctx, showUDI) }
+func (*showUDICmd) Run(ctx context.Context, s *shell) error { return s.show(ctx, local.ShowUDI) }
+
+type showSupportCmd struct{}
+
+// Run shows all that somebody who helps from afar wants to know.
+func (*showSupportCmd) Run(ctx context.Context, s *shell) error {
+	return s.show(ctx, func(st agent.Status) string { return local.ShowTechSupport(st, s.now()) })
+}
 
 type showAllCmd struct{}
 
 // Run shows everything.
-func (*showAllCmd) Run(ctx context.Context, s *shell) error { return s.show(ctx, showAll) }
-
-type serveCmd struct{}
-
-// Run is the daemon.
-func (*serveCmd) Run(ctx context.Context, s *shell) error {
-	st, err := s.agent.Status(ctx)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.stdout, "serving %s\n", st.UDI)
-	return s.agent.Run(ctx)
-}
+func (*showAllCmd) Run(ctx context.Context, s *shell) error { return s.show(ctx, local.ShowAll) }
 
 type versionCmd struct{}
 

@@ -213,3 +213,34 @@ func (b *Browser) Shot(path string) {
 		b.t.Fatalf("write picture: %v", err)
 	}
 }
+
+// Wait waits until an expression is true in the page.
+func (b *Browser) Wait(expression string) {
+	b.t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		if b.Eval(expression) == true {
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	b.t.Fatalf("after 20 s it is not true that %s; the page says:\n%.2000v", expression, b.Eval("document.body.innerText"))
+}
+
+// keys are the keys that Press knows, with their codes.
+var keys = map[string]int{"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
+
+// Press presses a key: Tab, Enter, Escape or a space.
+func (b *Browser) Press(key string) {
+	b.t.Helper()
+	text := map[string]string{"Enter": "\r", " ": " "}[key]
+	for _, kind := range []string{"keyDown", "keyUp"} {
+		b.call("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": key, "code": map[string]string{" ": "Space"}[key] + map[bool]string{true: key}[key != " "],
+			"windowsVirtualKeyCode": keys[key], "text": text}, nil)
+	}
+}
+
+// Type types text where the focus is.
+func (b *Browser) Type(text string) {
+	b.t.Helper()
+	b.call("Input.insertText", map[string]any{"text": text}, nil)
+}

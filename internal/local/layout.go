@@ -1,8 +1,9 @@
-package main
+package local
 
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -43,9 +44,9 @@ func (p *page) title(text string) {
 	p.line("%s\n%s", text, strings.Repeat("=", len(text)))
 }
 
-// showAll has the layout, and not one line more, that the public template cisco_asa_show_license_all reads; an unknown
+// ShowAll has the layout, and not one line more, that the public template cisco_asa_show_license_all reads; an unknown
 // line is an error there.
-func showAll(s agent.Status) string {
+func ShowAll(s agent.Status) string {
 	var p page
 	p.line("")
 	p.title("Smart Licensing Status")
@@ -65,31 +66,48 @@ func showAll(s agent.Status) string {
 	return p.String()
 }
 
-// showStatus is for people: the same blocks after those on privacy and transport, and what to do next.
-func showStatus(s agent.Status) string {
+// ShowStatus is for people: the same blocks after those on privacy and transport, and what to do next.
+func ShowStatus(s agent.Status) string {
 	var p page
 	p.line("Smart Licensing is ENABLED\n")
 	p.line("Utility:\n  Status: DISABLED\n")
-	sending := "no"
-	if s.Product.Hostname != "" {
-		sending = "yes"
-	}
-	p.line("Data Privacy:\n  Sending Hostname: %s", sending)
-	p.line("    Callhome hostname privacy: DISABLED\n    Smart Licensing hostname privacy: DISABLED\n  Version privacy: DISABLED\n")
-	p.line("Transport:\n  Type: direct")
-	if s.Transport != "" {
-		p.line("  URL: %s", s.Transport)
-	}
-	p.line("")
+	p.privacy(s)
+	p.transport(s)
 	p.registration(s.Registration)
 	p.line("")
 	p.authorization(s)
 	p.reasons(s.Licenses)
 	p.line("\nWhat to do next:")
-	for _, sentence := range next(s) {
+	for _, sentence := range Next(s) {
 		p.line("  %s", sentence)
 	}
 	return p.String()
+}
+
+// privacy writes what the authority is not told.
+func (p *page) privacy(s agent.Status) {
+	on := map[bool]string{true: "ENABLED", false: "DISABLED"}
+	sending := "no"
+	if s.Product.Hostname != "" && !s.Privacy.Hostname {
+		sending = "yes"
+	}
+	p.line("Data Privacy:\n  Sending Hostname: %s", sending)
+	p.line("    Callhome hostname privacy: DISABLED\n    Smart Licensing hostname privacy: %s\n  Version privacy: %s\n", on[s.Privacy.Hostname], on[s.Privacy.Version])
+}
+
+// transport writes the way to the authority.
+func (p *page) transport(s agent.Status) {
+	p.line("Transport:\n  Type: %s", cmp.Or(string(s.Route.Kind), string(agent.Direct)))
+	if s.Transport != "" {
+		p.line("  URL: %s", s.Transport)
+	}
+	if u, err := url.Parse(s.Route.Proxy); err == nil && s.Route.Proxy != "" {
+		p.line("  Proxy:\n    Address: %s\n    Port: %s", u.Hostname(), u.Port())
+		if s.Route.User != "" {
+			p.line("    Username: %s", s.Route.User)
+		}
+	}
+	p.line("")
 }
 
 // reasons writes why each license is as it is, where the authority said so.
@@ -167,8 +185,8 @@ func (p *page) licenses(s agent.Status) {
 	}
 }
 
-// showUsage is one block per license, and their reasons.
-func showUsage(s agent.Status) string {
+// ShowUsage is one block per license, and their reasons.
+func ShowUsage(s agent.Status) string {
 	var p page
 	p.line("License Authorization:\n  Status: %s\n", s.Authorization.Status)
 	p.licenses(s)
@@ -176,8 +194,8 @@ func showUsage(s agent.Status) string {
 	return p.String()
 }
 
-// showSummary is one line per license.
-func showSummary(s agent.Status) string {
+// ShowSummary is one line per license.
+func ShowSummary(s agent.Status) string {
 	var p page
 	w := tabwriter.NewWriter(&p, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "License\tEntitlement Tag\tCount\tStatus")
@@ -191,10 +209,10 @@ func showSummary(s agent.Status) string {
 	return p.String()
 }
 
-func showUDI(s agent.Status) string { return "UDI: " + s.UDI + "\n" }
+func ShowUDI(s agent.Status) string { return "UDI: " + s.UDI + "\n" }
 
-// showAnswer is what a report came to.
-func showAnswer(a agent.Answer) string {
+// ShowAnswer is what a report came to.
+func ShowAnswer(a agent.Answer) string {
 	var p page
 	p.line("Status: %s", a.Status)
 	for _, t := range a.Tags {
@@ -207,39 +225,53 @@ func showAnswer(a agent.Answer) string {
 	return p.String()
 }
 
-// next says what the administrator can do, the most urgent first.
-func next(s agent.Status) []string {
-	var todo []string
-	add := func(when bool, format string, args ...any) {
-		if when {
-			todo = append(todo, fmt.Sprintf(format, args...))
+// Texts are the texts of `show license` by their names.
+func Texts() map[string]func(agent.Status, time.Time) string {
+	plain := func(text func(agent.Status) string) func(agent.Status, time.Time) string {
+		return func(s agent.Status, _ time.Time) string { return text(s) }
+	}
+	return map[string]func(agent.Status, time.Time) string{
+		"all": plain(ShowAll), "status": plain(ShowStatus), "summary": plain(ShowSummary), "usage": plain(ShowUsage), "udi": plain(ShowUDI),
+		"tech-support": ShowTechSupport,
+	}
+}
+
+// ShowTechSupport is everything that somebody who helps from afar wants to know: all other texts, what is due when, how the
+// last attempts ended, and what should be looked at. It holds no secret.
+func ShowTechSupport(s agent.Status, now time.Time) string {
+	var p page
+	p.line("Smart Licensing Tech Support info\n")
+	p.WriteString(ShowStatus(s))
+	p.line("")
+	p.title("License Usage")
+	p.line("")
+	p.licenses(s)
+	p.reasons(s.Licenses)
+	p.line("")
+	p.title("Product Information")
+	p.line("UDI: %s\nName: %s\nVersion: %s\nHostname: %s\n", s.UDI, s.Product.Name, cmp.Or(s.Product.Version, "<empty>"), cmp.Or(s.Product.Hostname, "<empty>"))
+	p.title("Agent Version")
+	p.line("Smart Agent for Licensing: %s\n", s.AgentVersion)
+	p.title("Upcoming Scheduled Jobs")
+	p.line("Current time: %s", stamp(now))
+	for _, job := range []struct {
+		name string
+		at   time.Time
+	}{{"Registration attempt", s.Registration.NextTry}, {"ID certificate renewal", s.Registration.NextRenewal}, {"Authorization renewal", s.Authorization.NextAttempt}} {
+		if job.at.IsZero() {
+			p.line("%s: Not scheduled", job.name)
+			continue
 		}
+		p.line("%s: %s (%s remaining)", job.name, stamp(job.at), remaining(int64(max(job.at.Sub(now), 0)/time.Second)))
 	}
-	a, r := s.Authorization, s.Registration
-	for _, f := range s.Findings {
-		add(true, "%s %s", f.Sentence, f.Next)
-	}
-	add(s.Decision.Enforced || s.Decision.RemainingSeconds > 0, "%s", s.Decision.Sentence)
-	add(r.Orphan != "" && len(todo) == 0, "Remove the instance %s at the authority: it did not confirm the deregistration.", r.Orphan)
-	unregistered := r.Status == agent.Unregistered
-	add(unregistered && s.Transport == "", "Set the authority's address: tally-agent transport direct URL")
-	add(unregistered, "Register with a token of the authority: tally-agent license smart register idtoken TOKEN")
-	add(unregistered && a.Status == string(license.StatusEvaluation), "The evaluation lasts for %s more of use.", remaining(a.EvaluationSeconds))
-	add(r.Status == agent.RegistrationExpired, "Register again: tally-agent license smart register idtoken TOKEN force")
-	add(a.Status == string(license.StatusOutOfCompliance), "Order or transfer the licenses that are missing, then: tally-agent report")
-	failing := !unregistered && a.LastAttempt.Outcome == agent.Failed
-	add(failing, "Find out why the authority does not answer, then: tally-agent report")
-	add(failing && !a.Deadline.IsZero(), "Until %s nothing changes while it is away.", stamp(a.Deadline))
-	add(!failing && a.Status == string(license.StatusExpired), "Reach the authority again: tally-agent report")
-	skew := time.Duration(s.ClockSkewSeconds) * time.Second
-	add(skew.Abs() > time.Minute, "Set the clock of this host: the authority's is %s ahead of it.", skew)
-	for _, l := range s.Licenses {
-		if !unregistered && l.Status == agent.Waiting {
-			add(true, "Report the use, or wait for the next exchange: tally-agent report")
-			break
-		}
-	}
-	add(len(todo) == 0 && !a.NextAttempt.IsZero(), "Nothing. The next exchange is on %s.", stamp(a.NextAttempt))
-	add(len(todo) == 0, "Nothing.")
-	return todo
+	p.line("")
+	p.title("Communication Statistics")
+	p.attempt("Registration", s.Registration.Initial)
+	p.attempt("ID certificate renewal", s.Registration.LastRenewal)
+	p.attempt("Authorization", s.Authorization.LastAttempt)
+	p.line("  Clock of the authority minus the product's: %d seconds", s.ClockSkewSeconds)
+	p.line("  Intervals not yet acknowledged: %d\n", s.WaitingIntervals)
+	p.title("Decision")
+	p.line("Policy: %s\nFunction: %s\n%s", s.Decision.Policy, s.Decision.Function, s.Decision.Sentence)
+	return p.String()
 }
