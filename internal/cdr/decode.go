@@ -14,7 +14,15 @@ func decode(body []byte) (Post, error) {
 	if err := checkBounds(body); err != nil {
 		return Post{}, err
 	}
-	b := newBuilder(body)
+	b := newBuilder()
+	post, err := b.decode(body)
+	if err != nil {
+		b.release()
+	}
+	return post, err
+}
+
+func (b *builder) decode(body []byte) (Post, error) {
 	d := xml.NewDecoder(bytes.NewReader(body))
 	var pending []byte // text since the last tag
 	for {
@@ -23,7 +31,7 @@ func decode(body []byte) (Post, error) {
 			if errors.Is(err, io.EOF) {
 				err = b.finished(trim(pending))
 				if err == nil {
-					return b.post, nil
+					return b.done(), nil
 				}
 			}
 			return Post{}, refusal(d, err)

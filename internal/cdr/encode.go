@@ -1,9 +1,11 @@
 package cdr
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -30,34 +32,48 @@ const (
 	maskLegsCompleted
 	maskTexts
 
-	maskBits = 26 // the seven above and one for each text
+	allTexts = 19
+	maskBits = 7 + allTexts // the seven above and one for each text
 )
 
 // Encode returns the stored form of records, in the order given. RecordIndex,
 // Missing and Unknown are left out, so that the bytes of a sorted set depend on
 // what the bridge said and not on how it reached a receiver.
 func Encode(records []*Record) []byte {
-	e := encoder{out: make([]byte, 0, 16+len(records)*128), seen: make(map[string]uint64, len(records)*2)}
-	e.out = append(e.out, encodingVersion)
+	e := encoders.Get().(*encoder)
+	out := bytes.Clone(e.encode(records))
+	clear(e.seen) // nothing of the records stays
+	e.last = [len(e.last)]numbered{}
+	if len(records) <= maxKept {
+		encoders.Put(e)
+	}
+	return out
+}
+
+// encoders are used again, with the room that they have.
+var encoders = sync.Pool{New: func() any { return &encoder{seen: map[string]uint64{}} }}
+
+func (e *encoder) encode(records []*Record) []byte {
+	e.out = append(e.out[:0], encodingVersion)
 	e.out = binary.AppendUvarint(e.out, uint64(len(records)))
 	var at, correlator int64
 	for _, r := range records {
-		texts := r.texts()
+		texts, counts := r.texts(), r.counts()
 		mask := r.mask(&texts)
 		e.out = binary.AppendUvarint(e.out, mask)
 		e.out = binary.AppendVarint(e.out, r.At.UnixMilli()-at)
 		e.out = binary.AppendVarint(e.out, r.Correlator-correlator)
 		at, correlator = r.At.UnixMilli(), r.Correlator
 		e.out = append(e.out, r.Digest[:]...)
-		for bit, n := range r.counts() {
+		for bit, n := range counts {
 			if mask&(maskDuration<<bit) != 0 {
 				e.out = binary.AppendVarint(e.out, *n)
 			}
 		}
-		e.text(string(r.Kind))
+		e.text(string(r.Kind), len(texts))
 		for bit, t := range texts {
 			if mask&(maskTexts<<bit) != 0 {
-				e.text(*t)
+				e.text(*t, bit)
 			}
 		}
 	}
@@ -115,7 +131,7 @@ func Decode(stored []byte) ([]*Record, error) {
 }
 
 // texts lists the text fields in the order of their bits; the order is stored.
-func (r *Record) texts() [19]*string {
+func (r *Record) texts() [allTexts]*string {
 	return [...]*string{
 		&r.Session, &r.CallBridge, &r.CallID, &r.LegID, &r.MediaID,
 		&r.Name, &r.OwnerName, &r.CallType, &r.Space, &r.CallCorrelator, &r.State,
@@ -129,7 +145,7 @@ func (r *Record) counts() [3]*int64 {
 	return [...]*int64{&r.DurationSeconds, &r.LegsMaxActive, &r.LegsCompleted}
 }
 
-func (r *Record) mask(texts *[19]*string) (mask uint64) {
+func (r *Record) mask(texts *[allTexts]*string) (mask uint64) {
 	for bit, set := range [...]bool{r.Deactivated, r.InIVR, r.HasMedia, r.HasVideo} {
 		if set {
 			mask |= 1 << bit
@@ -151,14 +167,28 @@ func (r *Record) mask(texts *[19]*string) (mask uint64) {
 type encoder struct {
 	out  []byte
 	seen map[string]uint64
+	last [allTexts + 1]numbered // by field: neighbors mostly say the same
 }
 
-func (e *encoder) text(s string) {
+// numbered is a text with its number.
+type numbered struct {
+	text   string
+	number uint64
+}
+
+// text appends a text of a field.
+func (e *encoder) text(s string, field int) {
+	last := &e.last[field]
+	if s == last.text && s != "" {
+		e.out = binary.AppendUvarint(e.out, last.number)
+		return
+	}
 	n, ok := e.seen[s]
 	if !ok {
 		n = uint64(len(e.seen))
 		e.seen[s] = n
 	}
+	*last = numbered{s, n}
 	e.out = binary.AppendUvarint(e.out, n)
 	if ok {
 		return

@@ -111,6 +111,7 @@ type folder struct {
 	own         map[string]*call
 	legs, media [][]*Record
 	bridges     map[string]bool
+	bridge      string // of these, the one noted last
 	stays       []Participant
 	out         Conference
 }
@@ -173,7 +174,9 @@ func (f *folder) note(c *call, r *Record) {
 	if c.session == "" || r.Session < c.session {
 		c.session = r.Session
 	}
-	f.bridges[cmp.Or(r.CallBridge, r.Session)] = true
+	if bridge := cmp.Or(r.CallBridge, r.Session); bridge != f.bridge || len(f.bridges) == 0 {
+		f.bridges[bridge], f.bridge = true, bridge
+	}
 }
 
 func (f *folder) fold() Conference {
@@ -185,6 +188,7 @@ func (f *folder) fold() Conference {
 			}
 		}
 	}
+	f.stays = slices.Grow(f.stays, len(f.legs)+len(f.media))
 	for _, set := range f.legs {
 		_, media := recorders[set[0].LegID]
 		f.leg(set, media)
@@ -398,6 +402,7 @@ func (f *folder) count() {
 	}
 	slices.SortFunc(steps, func(a, b step) int { return a.at.Compare(b.at) })
 	f.out.Participants = kept
+	f.out.Levels = slices.Grow(f.out.Levels, len(steps))
 	var level, last Level
 	var lync map[string]int // legs to Lync, by call
 	for i, s := range steps {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -46,18 +47,51 @@ type attr struct{ name, value []byte }
 // builder turns the tags of a document into a Post. Both readers drive it, so
 // what a document means is written once.
 type builder struct {
-	post    Post
-	rec     Record
+	post    Post     // without its records
+	records []Record // of the post
+	rec     *Record  // the last one, while inside
 	depth   int
 	closed  bool // the root has ended
 	inside  bool // in a record
 	subject byte // element below the record: c call, l leg, m media, 0 other
 	canon   []byte
+	texts   []byte // of the record, one after the other: they become one string
+	cuts    []cut
+	call    string // named last: many records in a row name one
 }
 
-func newBuilder(body []byte) *builder {
-	n := min(bytes.Count(body, []byte("<record ")), MaxRecords)
-	return &builder{post: Post{Records: make([]Record, 0, n)}, canon: make([]byte, 0, 1024)}
+// cut is a part of texts and where it belongs.
+type cut struct {
+	to        *string
+	from, end int
+}
+
+// builders are used again, with the room that they have.
+var builders = sync.Pool{New: func() any { return &builder{canon: make([]byte, 0, 1024), texts: make([]byte, 0, 1024)} }}
+
+// maxKept is for how many records a builder or encoder that is used again has room.
+const maxKept = 64
+
+func newBuilder() *builder { return builders.Get().(*builder) }
+
+// done returns the post and gives the builder back.
+func (b *builder) done() Post {
+	post := b.post
+	post.Records = append(make([]Record, 0, len(b.records)), b.records...)
+	b.release()
+	return post
+}
+
+// release gives the builder back. Nothing of what it read stays in it.
+func (b *builder) release() {
+	clear(b.records)
+	clear(b.cuts)
+	records := b.records[:0]
+	if cap(records) > maxKept {
+		records = nil
+	}
+	*b = builder{records: records, canon: b.canon[:0], texts: b.texts[:0], cuts: b.cuts[:0]}
+	builders.Put(b)
 }
 
 // start takes a start tag and the trimmed text before it.
@@ -166,16 +200,22 @@ func (b *builder) root(name []byte, attrs []attr) (err error) {
 }
 
 func (b *builder) record(attrs []attr) (err error) {
-	if len(b.post.Records) == MaxRecords {
+	if len(b.records) == MaxRecords {
 		return fmt.Errorf("more than %d records", MaxRecords)
 	}
-	b.rec = Record{Session: b.post.Session, CallBridge: b.post.CallBridge, Correlator: -1}
-	b.canon, b.subject = b.canon[:0], 0
+	b.records = append(b.records, Record{Session: b.post.Session, CallBridge: b.post.CallBridge, Correlator: -1})
+	b.rec = &b.records[len(b.records)-1]
+	b.canon, b.texts, b.cuts, b.subject = b.canon[:0], b.texts[:0], b.cuts[:0], 0
 	for i := range attrs {
 		a := &attrs[i]
 		switch string(a.name) {
 		case "type":
-			b.rec.Kind = Kind(word(trim(a.value)))
+			v := trim(a.value)
+			if known := word(v); known != "" {
+				b.rec.Kind = Kind(known)
+			} else {
+				b.rec.Kind = Kind(clipped(v))
+			}
 		case "time":
 			b.rec.At, err = instant(a.value)
 		case "recordIndex":
@@ -221,7 +261,7 @@ func (b *builder) begin(name []byte, attrs []attr) (err error) {
 	}
 	for _, a := range attrs {
 		if string(a.name) == "id" {
-			*id, err = identifier(string(name), a.value)
+			err = b.identifier(id, string(name), a.value)
 		}
 	}
 	return err
@@ -229,20 +269,20 @@ func (b *builder) begin(name []byte, attrs []attr) (err error) {
 
 // field takes an element directly below the subject.
 func (b *builder) field(name, v []byte) (err error) {
-	r := &b.rec
+	r := b.rec
 	switch b.subject {
 	case 'c':
 		switch string(name) {
 		case "name":
-			r.Name = clipped(v)
+			b.keep(&r.Name, v)
 		case "ownerName":
-			r.OwnerName = clipped(v)
+			b.keep(&r.OwnerName, v)
 		case "callType":
-			r.CallType = word(v)
+			b.word(&r.CallType, v)
 		case "coSpace":
-			r.Space, err = identifier("coSpace", v)
+			err = b.identifier(&r.Space, "coSpace", v)
 		case "callCorrelator":
-			r.CallCorrelator, err = identifier("callCorrelator", v)
+			err = b.identifier(&r.CallCorrelator, "callCorrelator", v)
 		case "durationSeconds":
 			b.number(&r.DurationSeconds, name, v)
 		case "callLegsMaxActive":
@@ -258,9 +298,9 @@ func (b *builder) field(name, v []byte) (err error) {
 	case 'm':
 		switch string(name) {
 		case "call":
-			r.CallID, err = identifier("call", v)
+			err = b.identifier(&r.CallID, "call", v)
 		case "callLeg":
-			r.LegID, err = identifier("callLeg", v)
+			err = b.identifier(&r.LegID, "callLeg", v)
 		case "path", "recorderUrl", "recorderUri", "streamUrl", "streamerUrl":
 		default:
 			b.unknown(name)
@@ -270,30 +310,30 @@ func (b *builder) field(name, v []byte) (err error) {
 }
 
 func (b *builder) legField(name, v []byte) (err error) {
-	r := &b.rec
+	r := b.rec
 	switch string(name) {
 	case "call":
-		r.CallID, err = identifier("call", v)
+		err = b.identifier(&r.CallID, "call", v)
 	case "state":
-		r.State = word(v)
+		b.word(&r.State, v)
 	case "deactivated":
 		r.Deactivated = string(v) == "true" || string(v) == "1"
 	case "displayName":
-		r.DisplayName = clipped(v)
+		b.keep(&r.DisplayName, v)
 	case "remoteParty":
-		r.RemoteParty = clipped(v)
+		b.keep(&r.RemoteParty, v)
 	case "remoteAddress":
-		r.RemoteAddress = clipped(v)
+		b.keep(&r.RemoteAddress, v)
 	case "localAddress":
-		r.LocalAddress = clipped(v)
+		b.keep(&r.LocalAddress, v)
 	case "type":
-		r.Type = word(v)
+		b.word(&r.Type, v)
 	case "subType", "subtype": // both spellings are in use
-		r.SubType = word(v)
+		b.word(&r.SubType, v)
 	case "direction":
-		r.Direction = word(v)
+		b.word(&r.Direction, v)
 	case "reason":
-		r.Reason = word(v)
+		b.word(&r.Reason, v)
 	case "durationSeconds":
 		b.number(&r.DurationSeconds, name, v)
 	case "ivr", "rxAudio", "txAudio", "rxVideo", "txVideo", "cdrTag", "guestConnection", "recording", "streaming",
@@ -329,8 +369,15 @@ func (b *builder) finish() error {
 	b.canon = strconv.AppendInt(append(b.canon, 6), b.rec.Correlator, 10)
 	sum := sha256.Sum256(b.canon)
 	b.rec.Digest = [16]byte(sum[:16])
-	b.post.Records = append(b.post.Records, b.rec)
 	b.inside = false
+	texts := string(b.texts)
+	for i := range b.cuts {
+		c := &b.cuts[i]
+		*c.to = texts[c.from:c.end]
+	}
+	if b.rec.CallID != "" {
+		b.call = b.rec.CallID
+	}
 	return nil
 }
 
@@ -348,16 +395,63 @@ func trim(v []byte) []byte {
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 func identifier(what string, v []byte) (string, error) {
+	v, err := identifierBytes(what, v)
+	return string(v), err
+}
+
+func identifierBytes(what string, v []byte) ([]byte, error) {
 	v = trim(v)
 	if len(v) > maxID {
-		return "", fmt.Errorf("%s longer than %d bytes", what, maxID)
+		return nil, fmt.Errorf("%s longer than %d bytes", what, maxID)
 	}
-	for _, c := range v {
-		if 'A' <= c && c <= 'Z' {
-			return string(bytes.ToLower(v)), nil
+	if anyOf(v)&upper != 0 {
+		return bytes.ToLower(v), nil
+	}
+	return v, nil
+}
+
+// identifier takes an identifier into a field of the record.
+func (b *builder) identifier(to *string, what string, v []byte) error {
+	v, err := identifierBytes(what, v)
+	if err != nil {
+		return err
+	}
+	if string(v) == b.call {
+		b.put(to, b.call)
+		return nil
+	}
+	b.keep(to, v)
+	return nil
+}
+
+// keep takes a text into a field of the record. A field that comes twice has the last one.
+func (b *builder) keep(to *string, v []byte) {
+	if len(v) > maxText {
+		b.put(to, clipped(v))
+		return
+	}
+	from := len(b.texts)
+	b.texts = append(b.texts, v...)
+	b.cuts = append(b.cuts, cut{to, from, len(b.texts)})
+}
+
+// put is keep for a text that stands by itself.
+func (b *builder) put(to *string, text string) {
+	for i := range b.cuts {
+		if b.cuts[i].to == to {
+			b.cuts[i].to = new(string)
 		}
 	}
-	return string(v), nil
+	*to = text
+}
+
+// word takes the text of a field that has few values.
+func (b *builder) word(to *string, v []byte) {
+	if known := word(v); known != "" {
+		b.put(to, known)
+		return
+	}
+	b.keep(to, v)
 }
 
 func index(what string, v []byte) (int64, error) {
@@ -384,8 +478,7 @@ func clipped(v []byte) string {
 	return strings.ToValidUTF8(string(v[:maxText]), "")
 }
 
-// word returns the text of a field that has few values, without allocating for
-// those that are common.
+// word returns a text that is common in fields of few values, and nothing for any other.
 func word(v []byte) string {
 	switch string(v) {
 	case string(CallStart):
@@ -413,6 +506,6 @@ func word(v []byte) string {
 	case "remoteTeardown":
 		return "remoteTeardown"
 	default:
-		return clipped(v)
+		return ""
 	}
 }

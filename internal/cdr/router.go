@@ -25,6 +25,7 @@ type Router struct {
 	nodes    map[home]*node
 	corrs    map[string]*meeting
 	meetings map[string]*meeting
+	last     *node // found last: many records in a row name one call
 }
 
 // node is a call, leg or recording with its own records, sorted.
@@ -33,6 +34,9 @@ type node struct {
 	records []*Record
 	in      []*meeting // exactly one for a call, at least one for others
 	gone    []string   // keys or call refs of meetings it is in that are not in memory
+
+	few [3]*Record  // room for records
+	one [1]*meeting // … and for in
 }
 
 type meeting struct {
@@ -63,8 +67,14 @@ func NewRouter() *Router {
 // stored. A record that is about none of these touches nothing.
 func (rt *Router) Add(r *Record) Change {
 	var c Change
-	rt.add(r, nil, &c)
+	rt.AddTo(r, &c)
 	return c
+}
+
+// AddTo is Add that says what the record did in a Change which is used again.
+func (rt *Router) AddTo(r *Record, c *Change) {
+	*c = Change{Touched: c.Touched[:0], Merged: c.Merged[:0]}
+	rt.add(r, nil, c)
 }
 
 // Restore brings back a meeting that was forgotten, with the records that
@@ -125,6 +135,7 @@ func (rt *Router) Forget(key string) {
 		delete(rt.corrs, corr)
 	}
 	delete(rt.meetings, key)
+	rt.last = nil
 }
 
 // Knows reports whether the meetings that ref belongs to are all in memory.
@@ -172,7 +183,10 @@ func (rt *Router) knows(h home) bool {
 	if h.kind == inCorr {
 		return rt.corrs[h.id] != nil
 	}
-	n := rt.nodes[h]
+	n := rt.last
+	if n == nil || n.home != h {
+		n = rt.nodes[h]
+	}
 	return n != nil && (h.kind == inCall || len(n.gone) == 0)
 }
 
@@ -182,6 +196,7 @@ type Need struct {
 	Refs []string // each once
 	rt   *Router
 	seen map[home]bool
+	call home // asked for last: many records in a row name one
 }
 
 // Need returns an empty Need. It is of use until the Router changes.
@@ -204,6 +219,12 @@ func (n *Need) Of(r *Record, first bool) {
 }
 
 func (n *Need) of(h home, first bool) {
+	if h.kind == inCall {
+		if h == n.call {
+			return
+		}
+		n.call = h
+	}
 	if n.rt.knows(h) || n.seen[h] {
 		return
 	}
@@ -262,6 +283,38 @@ func (rt *Router) Fold(key string, opt Options) Conference {
 	}
 	return f.fold()
 }
+
+// EachRef calls fn for each of RefsOf, in no order.
+func (rt *Router) EachRef(key string, fn func(Ref)) {
+	m := rt.meetings[key]
+	if m == nil {
+		return
+	}
+	for n := range m.nodes {
+		fn(Ref{n.home, n.records})
+	}
+	for _, corr := range m.corrs {
+		fn(Ref{home{inCorr, corr}, nil})
+	}
+}
+
+// Ref is one of the refs of a meeting with the sorted records about what it names. They are shared.
+type Ref struct {
+	of      home
+	Records []*Record
+}
+
+// String is the ref as text.
+func (r Ref) String() string { return r.of.ref() }
+
+// Call reports whether it names a call.
+func (r Ref) Call() bool { return r.of.kind == inCall }
+
+// Leg reports whether it names a leg.
+func (r Ref) Leg() bool { return r.of.kind == inLeg }
+
+// Correlator reports whether it is a correlator, which has no records of its own.
+func (r Ref) Correlator() bool { return r.of.kind == inCorr }
 
 // Keys returns the keys of all meetings in memory, sorted.
 func (rt *Router) Keys() []string {
@@ -338,10 +391,17 @@ func (n *node) touch(c *Change) {
 }
 
 func (rt *Router) node(h home) *node {
+	if n := rt.last; n != nil && n.home == h {
+		return n
+	}
 	n := rt.nodes[h]
 	if n == nil {
 		n = &node{home: h}
+		n.records, n.in = n.few[:0], n.one[:0]
 		rt.nodes[h] = n
+	}
+	if h.kind == inCall {
+		rt.last = n
 	}
 	return n
 }
@@ -357,7 +417,7 @@ func (rt *Router) ensure(n *node) {
 	} else {
 		m.others = []*node{n}
 	}
-	n.in = []*meeting{m}
+	n.in = append(n.in[:0], m)
 	rt.meetings[m.key] = m
 }
 
@@ -389,7 +449,7 @@ func (rt *Router) join(n *node, corr string) {
 		rt.corrs[corr], rt.meetings[m.key] = m, m
 	}
 	m.calls = append(m.calls, n)
-	n.in = []*meeting{m}
+	n.in = append(n.in[:0], m)
 }
 
 // correlate adds a correlator to a meeting, which may turn out to be another

@@ -11,7 +11,15 @@ import (
 // accept what decode would refuse or read differently. FuzzParse holds it to
 // that.
 func scan(body []byte) (Post, bool) {
-	b := newBuilder(body)
+	b := newBuilder()
+	if !b.scan(body) {
+		b.release()
+		return Post{}, false
+	}
+	return b.done(), true
+}
+
+func (b *builder) scan(body []byte) bool {
 	var open [maxDepth][]byte
 	var attrs [8]attr
 	rest := body
@@ -23,42 +31,41 @@ func scan(body []byte) (Post, bool) {
 		case bytes.HasPrefix(rest, []byte(utf8Prolog)):
 			rest = rest[len(utf8Prolog):]
 		default:
-			return Post{}, false
+			return false
 		}
 	}
 	for {
 		lt := bytes.IndexByte(rest, '<')
 		if lt < 0 {
-			ok := b.closed && len(trim(rest)) == 0
-			return b.post, ok
+			return b.closed && len(trim(rest)) == 0
 		}
 		before := trim(rest[:lt])
 		if !plain(before) || len(rest) < lt+2 {
-			return Post{}, false
+			return false
 		}
 		rest = rest[lt+1:]
 		if rest[0] == '/' {
 			if b.depth == 0 {
-				return Post{}, false
+				return false
 			}
 			name := open[b.depth-1]
 			n := len(name)
 			if len(rest) < n+2 || string(rest[1:n+1]) != string(name) || rest[n+1] != '>' || b.end(before, name) != nil {
-				return Post{}, false
+				return false
 			}
 			rest = rest[n+2:]
 			continue
 		}
 		tag, ok := scanTag(rest, &attrs)
 		if !ok || b.depth == maxDepth {
-			return Post{}, false
+			return false
 		}
 		open[b.depth] = tag.name
 		if b.start(before, tag.name, attrs[:tag.attrs]) != nil {
-			return Post{}, false
+			return false
 		}
 		if tag.closed && b.end(nil, tag.name) != nil {
-			return Post{}, false
+			return false
 		}
 		rest = rest[tag.size:]
 	}
@@ -112,16 +119,48 @@ func scanTag(s []byte, attrs *[8]attr) (t scannedTag, ok bool) {
 	}
 }
 
+// What a byte can be.
+const (
+	forbidden = 1 << iota // in text that stands for itself
+	wide                  // part of a character beyond ASCII
+	inName
+	beginsName
+	upper
+)
+
+var classes = func() (of [256]byte) {
+	for i := range of {
+		c := byte(i)
+		switch {
+		case c < ' ' && c != '\t' && c != '\n', c == '&', c == '<', c == '>', c == 0xef:
+			of[i] = forbidden
+		case c >= utf8.RuneSelf:
+			of[i] = wide
+		case 'A' <= c && c <= 'Z':
+			of[i] = inName | beginsName | upper
+		case 'a' <= c && c <= 'z', c == '_':
+			of[i] = inName | beginsName
+		case '0' <= c && c <= '9', c == '-', c == '.':
+			of[i] = inName
+		}
+	}
+	return of
+}()
+
+// anyOf is what any of the bytes is.
+func anyOf(s []byte) (of byte) {
+	for _, c := range s {
+		of |= classes[c]
+	}
+	return of
+}
+
 // nameEnd returns where the name that starts at i ends, i if there is none.
 func nameEnd(s []byte, i int) int {
-	from := i
-	for i < len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_':
-		case i > from && ('0' <= c && c <= '9' || c == '-' || c == '.'):
-		default:
-			return i
-		}
+	if i >= len(s) || classes[s[i]]&beginsName == 0 {
+		return i
+	}
+	for i < len(s) && classes[s[i]]&inName != 0 {
 		i++
 	}
 	return i
@@ -130,14 +169,6 @@ func nameEnd(s []byte, i int) int {
 // plain reports whether text stands for itself: valid, without entities,
 // brackets, carriage returns, or characters that XML may forbid.
 func plain(s []byte) bool {
-	ascii := true
-	for _, c := range s {
-		switch {
-		case c < ' ' && c != '\t' && c != '\n', c == '&', c == '<', c == '>', c == 0xef:
-			return false
-		case c >= utf8.RuneSelf:
-			ascii = false
-		}
-	}
-	return ascii || utf8.Valid(s)
+	of := anyOf(s)
+	return of&forbidden == 0 && (of&wide == 0 || utf8.Valid(s))
 }

@@ -173,7 +173,10 @@ func (c *cluster) retake(ctx context.Context, posts []*journalPost) error {
 	}
 	for part := range slices.Chunk(posts, breath) {
 		for _, p := range part {
-			p.each(func(r *cdr.Record) { c.changed(c.router.Add(r), p.version, now, r.Kind == cdr.CallEnd) })
+			p.each(func(r *cdr.Record) {
+				c.router.AddTo(r, &c.added)
+				c.changed(&c.added, p.version, now, r.Kind == cdr.CallEnd)
+			})
 		}
 		c.yield()
 	}

@@ -57,6 +57,7 @@ type cluster struct {
 	dirtied    []*entry
 	ended      int                   // how many of those are over
 	staged     map[identity][16]byte // of judge, to be used again
+	added      cdr.Change            // of add, to be used again
 }
 
 // entry is a meeting in memory, or a leg that waits for one.
@@ -145,7 +146,7 @@ func (c *cluster) drop(e *entry) {
 }
 
 // changed takes over what the router did with a record; over says that the record ends a call.
-func (c *cluster) changed(ch cdr.Change, version int64, now time.Time, over bool) {
+func (c *cluster) changed(ch *cdr.Change, version int64, now time.Time, over bool) {
 	for _, m := range ch.Merged {
 		into := version
 		from := c.entries[m.From]
@@ -236,7 +237,8 @@ func (c *cluster) add(p *journalPost, now time.Time) {
 		if len(p.records) > largePost {
 			r = new(*r)
 		}
-		c.changed(c.router.Add(r), p.version, now, r.Kind == cdr.CallEnd)
+		c.router.AddTo(r, &c.added)
+		c.changed(&c.added, p.version, now, r.Kind == cdr.CallEnd)
 	}
 	if p.newest {
 		c.close(p.bridge, now)

@@ -244,45 +244,20 @@ func (c *cluster) refs(v *view, records []*cdr.Record) []string {
 	if v.row.EndedAt == 0 && !v.entry.leaving {
 		return nil
 	}
-	type life struct {
-		session       *session
-		first, last   int64
-		begun, closed bool
-	}
-	lives := map[string]*life{} // by ref
-	live := func(ref string, r *cdr.Record, begins, ends cdr.Kind) {
-		l := lives[ref]
-		if l == nil {
-			l = &life{session: c.sessions[r.Session], first: r.Correlator}
-			lives[ref] = l
+	refs := []string{}
+	c.router.EachRef(v.entry.key, func(ref cdr.Ref) {
+		if ref.Correlator() {
+			if text := ref.String(); text != v.entry.key || !keepsNoRef(text) {
+				refs = append(refs, text)
+			}
+			return
 		}
-		l.last = r.Correlator
-		l.begun = l.begun || r.Kind == begins
-		l.closed = l.closed || r.Kind == ends
-	}
-	for _, r := range records {
-		switch {
-		case r.MediaID != "":
-		case r.LegID != "":
-			live("leg:"+r.LegID, r, cdr.CallLegStart, cdr.CallLegEnd)
-		case r.CallID != "":
-			live("call:"+r.CallID, r, cdr.CallStart, cdr.CallEnd)
+		// A leg that waits for its call does so also when that was heard and not yet understood.
+		if len(v.conf.Calls) == 0 || !c.complete(ref) {
+			refs = append(refs, ref.String())
 		}
-	}
-	refs := slices.DeleteFunc(c.router.RefsOf(v.entry.key), func(ref string) bool {
-		if ref == v.entry.key && keepsNoRef(ref) {
-			return true
-		}
-		l := lives[ref]
-		if l == nil || !l.begun || !l.closed || l.session == nil || len(v.conf.Calls) == 0 {
-			return false // a leg that waits for its call does so also when that was heard and not yet understood
-		}
-		first := l.first
-		if strings.HasPrefix(ref, "call:") {
-			first = max(0, first-earlyMentions)
-		}
-		return l.session.covers(first, l.last)
 	})
+	slices.Sort(refs)
 	if v.row.EndedAt == 0 || v.row.Estimated {
 		refs = append(refs, sessionRefs(records)...)
 	}
@@ -290,6 +265,34 @@ func (c *cluster) refs(v *view, records []*cdr.Record) []string {
 		return nil
 	}
 	return refs
+}
+
+// complete reports whether everything was heard of a call or leg, from its start to its end.
+func (c *cluster) complete(ref cdr.Ref) bool {
+	if len(ref.Records) == 0 {
+		return false
+	}
+	begins, ends := cdr.CallStart, cdr.CallEnd
+	switch {
+	case ref.Leg():
+		begins, ends = cdr.CallLegStart, cdr.CallLegEnd
+	case !ref.Call():
+		return false
+	}
+	var begun, closed bool
+	for _, r := range ref.Records {
+		begun = begun || r.Kind == begins
+		closed = closed || r.Kind == ends
+	}
+	s := c.sessions[ref.Records[0].Session]
+	if !begun || !closed || s == nil {
+		return false
+	}
+	first, last := ref.Records[0].Correlator, ref.Records[len(ref.Records)-1].Correlator
+	if ref.Call() {
+		first = max(0, first-earlyMentions)
+	}
+	return s.covers(first, last)
 }
 
 // sessionRef is the ref of meetings whose end a session decides.

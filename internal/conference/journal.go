@@ -252,7 +252,8 @@ func (c *cluster) restore(h held) {
 	}
 	e := c.entry(h.key, h.version)
 	e.touched, e.end, e.guessed, e.lost, e.written = c.e.now(), h.end, h.guessed, h.lost, nil
-	c.changed(c.router.Restore(h.key, h.records), h.version, c.e.now(), false)
+	change := c.router.Restore(h.key, h.records)
+	c.changed(&change, h.version, c.e.now(), false)
 }
 
 // apply takes posts of the journal into memory, in order; those that are there already are skipped. What they mean for
