@@ -43,8 +43,10 @@ const (
 
 // InsertPosts appends to the journal of call-record posts; bodies are as Pack made them.
 func (tx *Tx) InsertPosts(ctx context.Context, posts []db.CdrPost) error {
+	var account, cluster, receiver boxed
 	return insertRows(ctx, tx, insertPosts, posts, func(v []any, p *db.CdrPost) []any {
-		return append(v, p.AccountID, p.ClusterID, p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.DirectoryVersion, p.Ignored, p.Body, p.Receiver)
+		return append(v, account.of(p.AccountID), cluster.of(p.ClusterID), p.Seq, p.ReceivedAt, p.Session, p.Callbridge, p.DirectoryVersion, p.Ignored, p.Body,
+			receiver.of(p.Receiver))
 	})
 }
 
@@ -57,24 +59,28 @@ func (tx *Tx) PutRanges(ctx context.Context, ranges []db.CdrRange) error {
 
 // PutMeetings writes meetings, in place of what was written of them before.
 func (tx *Tx) PutMeetings(ctx context.Context, meetings []db.Meeting) error {
+	var account, cluster, kind, bridges, policy boxed
 	return insertRows(ctx, tx, putMeetings, meetings, func(v []any, m *db.Meeting) []any {
-		return append(v, m.AccountID, m.MeetingID, m.ClusterID, m.MeetingKey, m.Name, m.Space, m.CallType, m.Bridges, m.StartedAt, m.EndedAt,
-			m.DurationS, m.ParticipantsMax, m.Policy, m.DirectoryVersion, m.Incomplete, m.Lost, m.Estimated, m.Facts,
+		return append(v, account.of(m.AccountID), m.MeetingID, cluster.of(m.ClusterID), m.MeetingKey, m.Name, m.Space, kind.of(m.CallType), bridges.of(m.Bridges),
+			m.StartedAt, m.EndedAt, m.DurationS, m.ParticipantsMax, policy.of(m.Policy), m.DirectoryVersion, m.Incomplete, m.Lost, m.Estimated, m.Facts,
 			m.Segments, m.Records)
 	})
 }
 
 // PutSegments writes segments; those that stand there already stay.
 func (tx *Tx) PutSegments(ctx context.Context, segments []db.Segment) error {
+	var account, cluster, tag, class boxed
 	return insertRows(ctx, tx, putSegments, segments, func(v []any, s *db.Segment) []any {
-		return append(v, s.AccountID, s.Lasting, s.ToAt, s.FromAt, s.Tag, s.Sixths, s.MeetingID, s.ClusterID, s.UserJid, s.Class)
+		return append(v, account.of(s.AccountID), s.Lasting, s.ToAt, s.FromAt, tag.of(s.Tag), s.Sixths, s.MeetingID, cluster.of(s.ClusterID), s.UserJid,
+			class.of(s.Class))
 	})
 }
 
 // PutRefs writes which meetings calls, legs and correlators belong to.
 func (tx *Tx) PutRefs(ctx context.Context, refs []db.MeetingRef) error {
+	var account, cluster boxed
 	return insertRows(ctx, tx, putRefs, refs, func(v []any, r *db.MeetingRef) []any {
-		return append(v, r.AccountID, r.ClusterID, r.Ref, r.MeetingID)
+		return append(v, account.of(r.AccountID), cluster.of(r.ClusterID), r.Ref, r.MeetingID)
 	})
 }
 

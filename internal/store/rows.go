@@ -63,6 +63,19 @@ func insertRows[T any](ctx context.Context, tx *Tx, in *insertion, rows []T, val
 	return nil
 }
 
+// boxed is a text as an argument. Rows that follow each other mostly have the same one, and each conversion allocates.
+type boxed struct {
+	text string
+	arg  any
+}
+
+func (b *boxed) of(text string) any {
+	if b.arg == nil || b.text != text {
+		b.text, b.arg = text, text
+	}
+	return b.arg
+}
+
 func (tx *Tx) insert(ctx context.Context, in *insertion, n int, args []any) error {
 	if s, ok := tx.conn.(*session); ok {
 		return s.insert(ctx, in, n, args)

@@ -245,6 +245,41 @@ func TestALargeLogIsStartedAnew(t *testing.T) {
 	}
 }
 
+func TestALongLogIsWrittenFromItsBeginningAgain(t *testing.T) {
+	t.Parallel()
+	s, d, path := openFile(t)
+	c, err := newCheckpointer(path, slog.New(slog.DiscardHandler), d.writer) // not run: only this test calls it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.pool.Close()
+	c.long = 1
+	size := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	write := func(name string) {
+		if err := s.Update(t.Context(), "write", func(tx *Tx) error {
+			_, err := tx.conn.ExecContext(t.Context(), "CREATE TABLE "+name+" (n BIGINT)")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a")
+	before := size()
+	if _, err := c.checkpoint(false); err != nil {
+		t.Fatal(err)
+	}
+	write("b")
+	if got := size(); got != before {
+		t.Errorf("the log has %d bytes, want %d as before", got, before)
+	}
+}
+
 func TestPreparedStatementsAreBounded(t *testing.T) {
 	t.Parallel()
 	s, d, _ := openFile(t)
