@@ -26,7 +26,7 @@ type Receipt struct {
 }
 
 // Receive takes one body that a call bridge posted to a receiver address; receiver is the secret part of the address. When
-// it returns nil the records are on the disk. The body must not be changed afterwards.
+// it returns nil the records are on the disk, and the body is the caller's again; after an error it must not be changed.
 //
 // Errors are license.Error: not found for a receiver that is unknown or wrong, the same for both; too large; invalid for a
 // body that cannot be read, which is kept for the operator; busy and unavailable, after which the bridge sends it again.

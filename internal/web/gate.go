@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,10 +46,13 @@ func (s *server) gate(w http.ResponseWriter, r *http.Request) {
 // receive takes the call-detail records that a call bridge posts. Only 200 means that they are stored; a call bridge looks
 // at nothing but the status, and the text is for people. The type of the body is not looked at, as call bridges differ in it.
 func (s *server) receive(w http.ResponseWriter, r *http.Request) {
-	body, err := s.readBody(r, cdr.MaxBody)
+	room := rooms.Get().(*bytes.Buffer)
+	body, err := s.readInto(room, r, cdr.MaxBody)
 	switch e := license.AsError(err); {
 	case err == nil:
-		_, err = s.Conference.Receive(r.Context(), r.PathValue("receiver"), body)
+		if _, err = s.Conference.Receive(r.Context(), r.PathValue("receiver"), body); err == nil && room.Cap() <= 2*firstRead {
+			rooms.Put(room)
+		}
 	case e != nil && e.Kind == license.KindTooLarge:
 		if body == nil {
 			body, _ = io.ReadAll(io.LimitReader(r.Body, firstRead)) // what came of it is the rest of the truth
@@ -94,14 +98,22 @@ func (a *arriving) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// rooms are for bodies of call records that nobody needs any more: those whose records are on the disk.
+var rooms = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // readBody reads a body of at most limit bytes, which belongs to the caller.
 func (s *server) readBody(r *http.Request, limit int64) ([]byte, error) {
+	return s.readInto(new(bytes.Buffer), r, limit)
+}
+
+// readInto is readBody with the room of a buffer, which the body shares.
+func (s *server) readInto(b *bytes.Buffer, r *http.Request, limit int64) ([]byte, error) {
 	if err := bounded(r, limit); err != nil {
 		return nil, err
 	}
 	from := &arriving{Reader: io.LimitReader(r.Body, limit+1), all: &s.arriving}
 	defer func() { s.arriving.Add(-from.own) }()
-	var b bytes.Buffer
+	b.Reset()
 	// ReadFrom wants room for one read more when the end is reached.
 	b.Grow(int(min(max(r.ContentLength, 0), firstRead)) + bytes.MinRead)
 	_, err := b.ReadFrom(from)
