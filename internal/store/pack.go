@@ -25,16 +25,18 @@ var dictionary1 []byte
 
 var s2Dictionary = sync.OnceValue(func() *s2.Dict { return s2.MakeDict(dictionary1, nil) })
 
-var scratch = sync.Pool{New: func() any { return new([]byte) }}
+var squeezers = sync.Pool{New: func() any { return newSqueezer(dictionary1) }}
 
 // Pack makes the stored form of a body.
 func Pack(body []byte) []byte {
-	buffer := scratch.Get().(*[]byte)
-	defer scratch.Put(buffer)
-	if most := s2.MaxEncodedLen(len(body)); cap(*buffer) < most {
-		*buffer = make([]byte, most)
+	var small []byte
+	if len(body) <= squeezeMost {
+		s := squeezers.Get().(*squeezer)
+		defer squeezers.Put(s)
+		small = s.squeeze(body)
+	} else {
+		small = s2Dictionary().Encode(nil, body)
 	}
-	small := s2Dictionary().Encode((*buffer)[:cap(*buffer)], body)
 	if len(small) >= len(body) && (len(body) == 0 || body[0] != packed1) {
 		return body
 	}
