@@ -44,6 +44,7 @@ var rooms = []room{
 	{"internal/meeting", 0, ""},
 	{"internal/cdr", 0, ""},
 	{"internal/trust", 0, ""},
+	{"internal/qrcode", 0, ""},
 	{"api", 0, ""},
 	{"internal/access", 1, "license"},
 	{"internal/callbridge", 1, "license"},
@@ -56,9 +57,9 @@ var rooms = []room{
 	{"internal/conference", 3, "license meeting cdr directory callbridge trust store agent"},
 	{"internal/web", 4, "api wire trust cdr callbridge license meeting access authority satellite conference"},
 	{"internal/local", 3, "agent license trust"},
-	{"internal/console", 4, "license meeting access authority satellite conference"},
+	{"internal/console", 4, "qrcode wire license meeting access authority satellite conference"},
 	{"cmd/tally", 5, "*"},
-	{"cmd/tally-agent", 5, "agent license trust wire local"},
+	{"cmd/tally-agent", 5, "agent qrcode license trust wire local"},
 	{"examples", 5, "agent"},
 }
 

@@ -100,13 +100,13 @@ type Instance struct {
 	Version          string        `json:"version,omitempty" doc:"Version that it said it has."`
 	UDI              string        `json:"udi" doc:"Product id and serial number, which identify it for ever."`
 	VirtualAccount   string        `json:"virtualAccount" doc:"Name of the virtual account whose licenses it uses."`
-	State            string        `json:"state" enum:"Active,Overdue,Expired,Removed" doc:"Overdue: 10 days past its announced contact. Expired: its certificate ended."`
+	State            string        `json:"state" enum:"Active,Overdue,Expired,Reserved,Removed" doc:"Overdue: 10 days past its announced contact. Expired: its certificate ended. Reserved: it holds a reservation and never reports."`
 	Authorization    string        `json:"authorization,omitempty" doc:"What its last report was answered; absent before the first."`
 	StatusSince      *time.Time    `json:"statusSince,omitempty" doc:"Since when the authorization is so."`
 	ExportControlled bool          `json:"exportControlled" doc:"Whether it may use export-controlled functions."`
 	RegisteredAt     time.Time     `json:"registeredAt" doc:"When it registered."`
 	RenewedAt        *time.Time    `json:"renewedAt,omitempty" doc:"When it got its certificate."`
-	ExpiresAt        time.Time     `json:"expiresAt" doc:"When its certificate ends."`
+	ExpiresAt        *time.Time    `json:"expiresAt,omitempty" doc:"When its certificate ends; absent for a product that holds a reservation."`
 	LastContact      *time.Time    `json:"lastContact,omitempty" doc:"When it reported last."`
 	NextContact      *time.Time    `json:"nextContact,omitempty" doc:"When it will report next."`
 	Deadline         *time.Time    `json:"deadline,omitempty" doc:"Until when its authorization holds without a report."`

@@ -129,9 +129,10 @@ func (c *Client) Instance(ctx context.Context, account, ref string) (Instance, e
 	return get[Instance](ctx, c, at("accounts", account, "instances", ref), nil)
 }
 
-// RemoveInstance removes a product instance; its licenses are free at once.
-func (c *Client) RemoveInstance(ctx context.Context, account, ref string) error {
-	return order(ctx, c, http.MethodDelete, at("accounts", account, "instances", ref))
+// RemoveInstance removes a product instance; its licenses are free at once. One that holds a reservation needs its return code.
+func (c *Client) RemoveInstance(ctx context.Context, account, ref, returnCode string) error {
+	_, err := send[struct{}](ctx, c, http.MethodDelete, at("accounts", account, "instances", ref), query("returnCode", returnCode), "", nil)
+	return err
 }
 
 // MoveInstance moves a product instance with what it uses to another virtual account.

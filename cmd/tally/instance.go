@@ -82,6 +82,8 @@ func showInstance(i api.Instance) func(io.Writer) {
 type instanceRemoveCmd struct {
 	Instance string `arg:"" help:"Id, UDI, serial number or host name."`
 	Yes      bool   `help:"Do it without asking." env:"-"`
+
+	ReturnCode string `help:"Return code of a product that holds a reservation." env:"-" placeholder:"CODE"`
 }
 
 // Run removes a product instance.
@@ -98,7 +100,7 @@ func (c instanceRemoveCmd) Run(ctx context.Context, s *shell) error {
 		cellText(i.Product), cellText(i.UDI), cellText(i.VirtualAccount)); err != nil {
 		return err
 	}
-	if err := r.RemoveInstance(ctx, account, i.ID); err != nil {
+	if err := r.RemoveInstance(ctx, account, i.ID, c.ReturnCode); err != nil {
 		return err
 	}
 	return s.say(removed{i.ID}, "removed %s", i.ID)

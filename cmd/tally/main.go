@@ -49,6 +49,12 @@ type program struct {
 		Create accountCreateCmd `cmd:"" help:"Create an account with its default virtual account."`
 		List   accountListCmd   `cmd:"" help:"List accounts."`
 		Show   accountShowCmd   `cmd:"" help:"Show one account."`
+
+		Reservation struct {
+			Allow reservationAllowCmd     `cmd:"" help:"Let an account reserve licenses."`
+			Deny  reservationDenyCmd      `cmd:"" help:"Stop new reservations of an account; those that it has stay."`
+			Show  reservationLeaveShowCmd `cmd:"" help:"Show what an account may reserve."`
+		} `cmd:"" help:"Whether an account may reserve licenses."`
 	} `cmd:"" name:"account" help:"Accounts."`
 	VA struct {
 		Create  vaCreateCmd  `cmd:"" help:"Create a virtual account."`
@@ -80,6 +86,21 @@ type program struct {
 		Remove instanceRemoveCmd `cmd:"" help:"Remove a product instance; its licenses are free at once."`
 		Move   instanceMoveCmd   `cmd:"" help:"Move a product instance to another virtual account."`
 	} `cmd:"" help:"Product instances."`
+	Reservation struct {
+		Create  reservationCreateCmd  `cmd:"" help:"Reserve licenses for a product that cannot be reached."`
+		Update  reservationUpdateCmd  `cmd:"" help:"Change what a reservation holds."`
+		Confirm reservationConfirmCmd `cmd:"" help:"Enter the confirmation code of the product."`
+		Return  reservationReturnCmd  `cmd:"" help:"Enter the return code of the product; its licenses are free."`
+		Rehost  struct {
+			Ask     rehostAskCmd     `cmd:"" default:"withargs" help:"Ask to give the licenses of a dead product to another one; the default."`
+			Approve rehostApproveCmd `cmd:"" help:"Approve what somebody else asked for."`
+			Reject  rehostRejectCmd  `cmd:"" help:"Reject a rehost; nothing moves."`
+			List    rehostListCmd    `cmd:"" help:"List rehosts."`
+		} `cmd:"" help:"Dead products."`
+		Release reservationReleaseCmd `cmd:"" help:"Answer for a dead product that was rehosted."`
+		List    reservationListCmd    `cmd:"" help:"List reservations and what to look at."`
+		Show    reservationShowCmd    `cmd:"" help:"Show one reservation and its codes again."`
+	} `cmd:"" help:"Licenses of products on closed sites."`
 	Event struct {
 		List   eventListCmd   `cmd:"" help:"List the events of an account, the oldest first."`
 		Verify eventVerifyCmd `cmd:"" help:"Recompute the event chain and the books of an account."`

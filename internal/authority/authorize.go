@@ -195,7 +195,7 @@ func (a *Authority) decideOne(ctx context.Context, b *batch, r *report) error {
 	if err != nil {
 		return b.noteFork(ctx, in, err)
 	}
-	if in.State == stateRemoved {
+	if in.State != stateActive {
 		return removed(in.RemovedBy, in.RemovedWhy, store.At(in.RemovedAt))
 	}
 	counts := b.apply(in, r.message.Usage)

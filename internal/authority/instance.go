@@ -24,7 +24,8 @@ type Instance struct {
 	UDI              string
 	VirtualAccount   string
 	VirtualAccountID string
-	// State is Active, Overdue (10 days past its announced contact), Expired (its certificate ended) or Removed.
+	// State is Active, Overdue (10 days past its announced contact), Expired (its certificate ended), Reserved (it holds a
+	// reservation and never calls) or Removed.
 	State string
 	// Status is what its last report was answered; empty before the first.
 	Status           license.AuthorizationStatus
@@ -58,6 +59,8 @@ func instanceState(state string, expires, next, now time.Time) string {
 	switch {
 	case state == stateRemoved:
 		return "Removed"
+	case state == stateReserved:
+		return "Reserved"
 	case !now.Before(expires):
 		return "Expired"
 	case !next.IsZero() && now.Sub(next) > overdueAfter:
@@ -116,6 +119,9 @@ func (a *Authority) usageByInstance(ctx context.Context, tx *store.Tx, account s
 }
 
 func instanceOf(r db.InstancesRow, va string, uses []UsageRow, now time.Time) Instance {
+	if r.State == stateReserved {
+		r.RemovedAt, r.RemovedBy = 0, "" // what its key gets to hear if it calls
+	}
 	return Instance{
 		ID: r.InstanceID, Product: r.Product, Hostname: r.Hostname, Version: r.Version, UDI: r.Udi, VirtualAccount: va, VirtualAccountID: r.VaID,
 		State:  instanceState(r.State, store.At(r.ExpiresAt), store.At(r.NextAt), now),
@@ -160,11 +166,24 @@ func (a *Authority) Instance(ctx context.Context, who access.Person, account, re
 // before is a cursor right before an id: pages begin after their cursor.
 func before(id string) string { return id[:len(id)-1] }
 
-// RemoveInstance removes a product instance; its licenses are free at once. The product learns of it at its next contact.
-func (a *Authority) RemoveInstance(ctx context.Context, who access.Person, account, ref string) error {
+// RemoveInstance removes a product instance; its licenses are free at once. The product learns of it at its next contact. One that
+// holds a reservation is removed by its return code and not otherwise (domain rule 30); the code is empty for all others.
+func (a *Authority) RemoveInstance(ctx context.Context, who access.Person, account, ref, returnCode string) error {
+	if returnCode != "" {
+		in, err := a.Instance(ctx, who, account, ref)
+		if err != nil {
+			return err
+		}
+		_, err = a.ReturnReservation(ctx, who, account, in.UDI, returnCode)
+		return err
+	}
 	return a.changeInstance(ctx, who, account, ref, "remove instance", func(d *desk, row db.Instance) error {
-		if row.State == stateRemoved {
+		switch row.State {
+		case stateRemoved:
 			return nil
+		case stateReserved:
+			return license.Refuse(license.KindRefused, "instance-reserved", "return the licenses on the product and give its return code: tally instance remove ID --return-code CODE; for a dead product: tally reservation rehost",
+				"the product %s holds reserved licenses, and only its return code proves that it gave them up", row.Udi)
 		}
 		return d.remove(ctx, row, cmp.Or(d.who.Name, d.who.ID), "", "instance.removed")
 	})
@@ -190,6 +209,9 @@ func (a *Authority) MoveInstance(ctx context.Context, who access.Person, account
 			}
 		}
 		if err := d.MoveUsageOfInstance(ctx, db.MoveUsageOfInstanceParams{AccountID: row.AccountID, InstanceID: row.InstanceID, VaID: va.VaID}); err != nil {
+			return err
+		}
+		if err := d.MoveReservationsOfInstance(ctx, db.MoveReservationsOfInstanceParams{AccountID: row.AccountID, InstanceID: row.InstanceID, VaID: va.VaID}); err != nil {
 			return err
 		}
 		if err := d.MoveInstance(ctx, db.MoveInstanceParams{AccountID: row.AccountID, InstanceID: row.InstanceID, VaID: va.VaID}); err != nil {

@@ -166,6 +166,10 @@ func (a *Authority) productKey(ctx context.Context, account, instance string, fr
 	if err != nil {
 		return productKey{}, err
 	}
+	if len(row.PublicKey) == 0 {
+		return productKey{}, license.Refuse(license.KindNotFound, "instance-unknown", "return its reservation before it registers",
+			"the product instance %s holds a reservation and has no key", instance)
+	}
 	public, err := trust.ParsePublicKey(row.PublicKey)
 	if err != nil {
 		return productKey{}, fmt.Errorf("read public key of %s: %w", instance, err)

@@ -255,7 +255,7 @@ func TestRemovedProductIsToldSigned(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *site) {
 		p := s.product("A").mustRegister()
 		p.must(use(smp, 4))
-		if err := s.RemoveInstance(t.Context(), admin, s.account.ID, p.instance); err != nil {
+		if err := s.RemoveInstance(t.Context(), admin, s.account.ID, p.instance, ""); err != nil {
 			t.Fatalf("remove: %v", err)
 		}
 		if r := s.row(smp); r.InUse != 0 {

@@ -124,6 +124,9 @@ func (a *Authority) admit(ctx context.Context, d *desk, token trust.Token, m wir
 	if err != nil {
 		return old, err
 	}
+	if err := d.unreserved(ctx, m.Product.UDI()); err != nil {
+		return old, err
+	}
 	if known && old.State == stateActive && old.Nonce == m.Nonce && old.KeyThumbprint == thumbprint {
 		return old, nil
 	}
@@ -152,6 +155,25 @@ func (a *Authority) admit(ctx context.Context, d *desk, token trust.Token, m wir
 		}
 	}
 	return fresh, d.saveRegistration(ctx, known, fresh)
+}
+
+// unreserved refuses to register a product that holds a reservation or is quarantined: it either reports or holds (rows R12, Q7).
+func (d *desk) unreserved(ctx context.Context, udi string) error {
+	rows, err := d.ReservationsOfUDI(ctx, db.ReservationsOfUDIParams{AccountID: d.account.AccountID, Udi: udi})
+	if err != nil {
+		return fmt.Errorf("look up reservation: %w", err)
+	}
+	for _, r := range rows {
+		switch {
+		case license.ReservationState(r.State).Live():
+			return license.Refuse(license.KindConflict, "reserved", "return it on the product, or, if its authorization was never installed: reservation return-authorization; then enter the return code at the authority",
+				"the product %s holds the reservation %s", udi, r.ReservationID)
+		case r.State == string(license.ReservationQuarantined):
+			return license.Refuse(license.KindRefused, "quarantined", "return its reservation on the product and enter the return code at the authority, or let an administrator release it",
+				"the product %s was declared dead and its licenses went to another one", udi)
+		}
+	}
+	return nil
 }
 
 // prepare writes down everything that the certificate will say.

@@ -34,7 +34,7 @@ func (a *Authority) exchange(ctx context.Context, r request, kind string, fn fun
 		case repeated:
 			payload = last.Answer
 			return nil
-		case row.State == stateRemoved:
+		case row.State != stateActive:
 			return removed(row.RemovedBy, row.RemovedWhy, store.At(row.RemovedAt))
 		case row.KeyThumbprint != r.thumbprint:
 			return license.Refuse(license.KindConflict, "key-changed", "send it again", "the product was registered anew while this request was under way")

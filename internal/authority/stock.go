@@ -102,6 +102,7 @@ type inventory struct {
 	holdings []db.HoldingsRow
 	demand   []db.DemandOfAccountRow
 	uses     []db.UsageOfAccountRow
+	reserved map[string]string // virtual account by the place of a reservation
 }
 
 func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses bool) (inventory, error) {
@@ -115,6 +116,14 @@ func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses b
 	}
 	if in.demand, err = tx.DemandOfAccount(ctx, account); err != nil {
 		return in, fmt.Errorf("read demand: %w", err)
+	}
+	live, err := tx.LiveReservations(ctx, account)
+	if err != nil {
+		return in, fmt.Errorf("read reservations: %w", err)
+	}
+	in.reserved = make(map[string]string, len(live))
+	for _, r := range live {
+		in.reserved[reservedPlace(r.ReservationID)] = r.VaID
 	}
 	if withUses {
 		if in.uses, err = tx.UsageOfAccount(ctx, account); err != nil {
@@ -191,13 +200,17 @@ func (in inventory) pools(va string, now time.Time) []license.Pool {
 		return byTag[tag]
 	}
 	for _, h := range in.holdings {
-		if h.Place != poolPlace(va) {
+		held := in.reserved[h.Place] == va
+		if h.Place != poolPlace(va) && !held {
 			continue
 		}
 		p, lot := pool(license.Tag(h.Tag)), lotOf(h)
 		switch {
 		case lot.Counts(now):
 			p.Entitled += h.Quantity
+			if held {
+				p.Reserved += h.Quantity
+			}
 		case now.Before(lot.Start):
 			p.Changes = append(p.Changes, license.LotChange{Lot: lot.ID, Quantity: h.Quantity, At: lot.Start})
 		case now.Sub(lot.End) < license.AuthorizeLife:
@@ -277,7 +290,7 @@ func (in inventory) nextEnd(va string, tag license.Tag, now time.Time) time.Time
 	var next time.Time
 	for _, h := range in.holdings {
 		lot := lotOf(h)
-		if h.Place == poolPlace(va) && lot.Tag == tag && lot.Counts(now) && !lot.End.IsZero() && (next.IsZero() || lot.End.Before(next)) {
+		if (h.Place == poolPlace(va) || in.reserved[h.Place] == va) && lot.Tag == tag && lot.Counts(now) && !lot.End.IsZero() && (next.IsZero() || lot.End.Before(next)) {
 			next = lot.End
 		}
 	}

@@ -64,6 +64,10 @@ func whereToFind(what string) string {
 		return "`tally token list` shows the tokens; name one by its id"
 	case "product instance":
 		return "`tally instance list` shows the product instances; name one by id, UDI, serial number or host name"
+	case "reservation":
+		return "`tally reservation list` shows the reservations; name one by id, request code, UDI or serial number"
+	case "rehost":
+		return "`tally reservation rehost list` shows the rehosts; name one by its id"
 	case "order":
 		return "`tally order list` shows the orders; name one by number or id"
 	case "license":

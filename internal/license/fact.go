@@ -34,6 +34,16 @@ const (
 	FactUnknownKind = "unknown-tag"   // no catalog entry and no order has this tag
 )
 
+// The codes of facts about a reservation.
+const (
+	FactRevived          = "revived"           // Count codes came although the licenses had been given up, the first at Since
+	FactUncounted        = "uncounted"         // the product Name may still use Count of Tag in Lot, uncounted since Since
+	FactWrongCodes       = "wrong-codes"       // Count codes that the product did not make, since Since
+	FactInTransit        = "in-transit"        // version Count waits for its confirmation code since Since
+	FactReservedEnded    = "reserved-ended"    // Count of Tag in Lot ended at Since
+	FactManyReservations = "many-reservations" // Count products are reserved, above Of a satellite is less work
+)
+
 // Text renders the fact as a sentence.
 func (f Fact) Text() string {
 	switch f.Code {
@@ -59,6 +69,26 @@ func (f Fact) Text() string {
 		return fmt.Sprintf("Ordering %d more of %s would cover the use.", f.Count, f.Tag)
 	case FactUnknownKind:
 		return fmt.Sprintf("Nothing was ever ordered under the tag %s and the catalog does not know it: check the spelling on the product.", f.Tag)
+	}
+	return f.reservationText()
+}
+
+// reservationText renders the facts of reservations.
+func (f Fact) reservationText() string {
+	switch f.Code {
+	case FactRevived:
+		return fmt.Sprintf("%s since %s, although %s had given its licenses up: its state was set back. Look at its snapshots, and return there once more.",
+			plural(f.Count, "code has come", "codes have come"), stamp(f.Since), f.Name)
+	case FactUncounted:
+		return fmt.Sprintf("%s may use %d of %s (lot %s) uncounted since %s.", f.Name, f.Count, f.Tag, f.Lot, stamp(f.Since))
+	case FactWrongCodes:
+		return fmt.Sprintf("%s entered since %s that %s did not make.", plural(f.Count, "code was", "codes were"), stamp(f.Since), f.Name)
+	case FactInTransit:
+		return fmt.Sprintf("Version %d waits since %s for the confirmation code of %s; until then the larger quantities are charged.", f.Count, stamp(f.Since), f.Name)
+	case FactReservedEnded:
+		return fmt.Sprintf("Reserved license expired: %d of %s (lot %s) ended on %s and cover nothing on %s any more.", f.Count, f.Tag, f.Lot, stamp(f.Since), f.Name)
+	case FactManyReservations:
+		return fmt.Sprintf("%d products hold reservations. Above %d, a satellite that is synchronized by files is less work and counts what is used.", f.Count, f.Of)
 	}
 	return f.Code
 }

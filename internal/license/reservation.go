@@ -42,7 +42,7 @@ const (
 	// may still use what it had, and nothing could tell.
 	MaxQuarantined = 5
 	// MaxReservedLots bounds one reservation, so that its authorization stays a small file.
-	MaxReservedLots = 200
+	MaxReservedLots = 100
 )
 
 // ReservedLot is the part of one lot that a reservation holds. A zero End never comes.

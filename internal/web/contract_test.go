@@ -127,7 +127,7 @@ func TestVirtualAccountsTransfersAndMoves(t *testing.T) {
 	if err := w.DeleteVirtualAccount(ctx, acme.ID, "Labs"); err == nil || !strings.Contains(err.Error(), "default") {
 		t.Errorf("delete the default one: got %v", err)
 	}
-	if err := w.RemoveInstance(ctx, acme.ID, p.instance); err != nil {
+	if err := w.RemoveInstance(ctx, acme.ID, p.instance, ""); err != nil {
 		t.Errorf("remove: %v", err)
 	}
 	if in := must(w.Instance(ctx, acme.ID, p.instance))(t); in.State != "Removed" || in.RemovedAt == nil || in.RemovedBy == "" {

@@ -11,7 +11,7 @@ func instanceOf(i authority.Instance) api.Instance {
 	return api.Instance{
 		ID: i.ID, Product: i.Product, Hostname: i.Hostname, Version: i.Version, UDI: i.UDI, VirtualAccount: i.VirtualAccount, State: i.State,
 		Authorization: string(i.Status), StatusSince: optional(i.StatusSince), ExportControlled: i.ExportControlled, RegisteredAt: i.RegisteredAt,
-		RenewedAt: optional(i.RenewedAt), ExpiresAt: i.ExpiresAt, LastContact: optional(i.LastContact), NextContact: optional(i.NextContact),
+		RenewedAt: optional(i.RenewedAt), ExpiresAt: optional(i.ExpiresAt), LastContact: optional(i.LastContact), NextContact: optional(i.NextContact),
 		Deadline: optional(i.Deadline), ForkedAt: optional(i.ForkedAt), RemovedAt: optional(i.RemovedAt), RemovedBy: i.RemovedBy,
 		Usage: each(i.Usage, func(u authority.UsageRow) api.InstanceUse {
 			return api.InstanceUse{Tag: string(u.Tag), License: u.Name, Count: u.Count, Since: u.Since}
@@ -43,8 +43,11 @@ func (s *server) showInstance(ctx context.Context, in *InstancePath) (*reply[api
 	return answerWith(instanceOf(found), err)
 }
 
-func (s *server) removeInstance(ctx context.Context, in *InstancePath) (*struct{}, error) {
-	return nil, s.Authority.RemoveInstance(ctx, in.Who, in.Account, in.Instance)
+func (s *server) removeInstance(ctx context.Context, in *struct {
+	InstancePath
+	ReturnCode string `query:"returnCode" doc:"The return code of a product that holds a reservation."`
+}) (*struct{}, error) {
+	return nil, s.Authority.RemoveInstance(ctx, in.Who, in.Account, in.Instance, in.ReturnCode)
 }
 
 func (s *server) moveInstance(ctx context.Context, in *struct {

@@ -41,7 +41,7 @@ const (
 
 // routes is the table. An address that is not in it does not exist.
 func (s *server) routes() []route {
-	return slices.Concat(s.faceRoutes(), s.bridgeAPIRoutes(), s.directoryRoutes(), []route{
+	return slices.Concat(s.faceRoutes(), s.bridgeAPIRoutes(), s.directoryRoutes(), s.reservationRoutes(), []route{
 		{"GET", "/livez", public, "", plain(live)},
 		{"GET", "/readyz", public, "", plain(s.ready)},
 		{"GET", "/root.pem", public, "", plain(s.root)},

@@ -507,6 +507,65 @@ type Purchase struct {
 	ReceivedBy string
 }
 
+type Rehost struct {
+	AccountID     string
+	RehostID      string
+	ReservationID string
+	Request       string
+	Reason        string
+	State         string
+	AskedAt       int64
+	AskedBy       string
+	AskedName     string
+	DecidedAt     int64
+	DecidedBy     string
+	DecidedName   string
+	Successor     string
+}
+
+type Reservation struct {
+	AccountID     string
+	ReservationID string
+	VaID          string
+	InstanceID    string
+	Udi           string
+	Kind          string
+	State         string
+	Request       string
+	Sequence      int64
+	Version       int64
+	Confirmed     int64
+	Secret        []byte
+	CreatedAt     int64
+	CreatedBy     string
+	ConfirmedAt   int64
+	EndedAt       int64
+	EndedBy       string
+	ReturnCode    string
+	Predecessor   string
+	Successor     string
+	WrongCodes    int64
+	WrongSince    int64
+	Revived       int64
+	RevivedAt     int64
+}
+
+type ReservationLeave struct {
+	AccountID string
+	Specific  bool
+	Universal bool
+}
+
+type ReservationVersion struct {
+	AccountID     string
+	ReservationID string
+	Version       int64
+	Body          []byte
+	IssuedAt      int64
+	IssuedBy      string
+	ConfirmedAt   int64
+}
+
 type Segment struct {
 	AccountID string
 	Lasting   bool
