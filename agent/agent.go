@@ -161,19 +161,7 @@ func (a *Agent) SetUsages(ctx context.Context, counts map[string]int64) error {
 		}
 	}
 	return a.update(ctx, func(st *state, _ time.Time) error {
-		usage := maps.Clone(st.Usage)
-		if usage == nil {
-			usage = map[license.Tag]int64{}
-		}
-		for tag, count := range counts {
-			usage[license.Tag(tag)] = count
-		}
-		if len(usage) > wire.MaxUsageTags {
-			return license.Refuse(license.KindTooLarge, "too-many-tags", "give up a tag that is no longer used first",
-				"a product reports at most %d tags", wire.MaxUsageTags)
-		}
-		st.Usage = usage
-		return nil
+		return st.use(counts)
 	})
 }
 
@@ -190,6 +178,10 @@ func (a *Agent) AddInterval(ctx context.Context, intervals ...Interval) error {
 		}
 	}
 	return a.update(ctx, func(st *state, _ time.Time) error {
+		if st.Joined != nil {
+			return license.Refuse(license.KindRefused, "cluster-member", "say what is in use now; the highest moments of several nodes cannot be added",
+				"a member of a cluster reports no intervals")
+		}
 		for _, v := range intervals {
 			st.Intervals = append(st.Intervals, wire.Interval{Tag: license.Tag(v.Tag), From: instant(v.From), To: instant(v.To), Peak: v.Peak})
 		}

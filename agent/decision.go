@@ -73,6 +73,9 @@ func (a *Agent) Allowed(action Action) (bool, Decision) {
 
 // decide is what the state allows.
 func (st *state) decide() Decision {
+	if st.Joined != nil {
+		return st.Joined.decide()
+	}
 	policy, err := license.ParsePolicy(st.Policy)
 	if err != nil {
 		policy, _ = license.ParsePolicy(license.PolicyNone) // of a newer agent

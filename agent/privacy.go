@@ -19,6 +19,9 @@ type Privacy struct {
 // as it is.
 func (a *Agent) SetPrivacy(ctx context.Context, p Privacy) error {
 	return a.update(ctx, func(st *state, _ time.Time) error {
+		if err := st.alone(); err != nil {
+			return err
+		}
 		st.Privacy = p
 		return nil
 	})

@@ -35,6 +35,9 @@ func (a *Agent) Register(ctx context.Context, token string, force bool) error {
 		return err
 	}
 	defer end()
+	if err := a.mayLicense(ctx); err != nil {
+		return err
+	}
 	if err := a.register(ctx, t, force); err != nil {
 		return err
 	}

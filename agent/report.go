@@ -66,6 +66,9 @@ func (a *Agent) Report(ctx context.Context) (Answer, error) {
 		return Answer{}, err
 	}
 	defer end()
+	if st, _, err := a.load(ctx); err == nil && st.Joined != nil {
+		return a.reportToHolder(ctx, st)
+	}
 	if err := a.check(ctx); err != nil {
 		return Answer{}, err
 	}
@@ -102,7 +105,7 @@ func (a *Agent) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := st.initialized(); err != nil {
+	if err := errors.Join(st.initialized(), st.alone()); err != nil {
 		return err
 	}
 	return st.registered()
@@ -121,7 +124,7 @@ func (a *Agent) Deregister(ctx context.Context) (confirmed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := st.initialized(); err != nil {
+	if err := errors.Join(st.initialized(), st.alone()); err != nil {
 		return false, err
 	}
 	if st.Removal != nil || st.Identity == nil && st.Unknown {

@@ -132,6 +132,9 @@ func (a *Agent) setRoute(ctx context.Context, r Route, keepPassword bool) error 
 		return license.Refuse(license.KindInvalid, "bad-route", "the routes are direct, gateway and proxy", "there is no route %.100q", r.Kind)
 	}
 	return a.update(ctx, func(st *state, now time.Time) error {
+		if err := st.alone(); err != nil {
+			return err
+		}
 		if keepPassword && r.Kind == Proxy && r.User != "" && st.Route.Proxy == r.Proxy && st.Route.User == r.User {
 			r.Password = st.Route.Password
 		}

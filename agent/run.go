@@ -76,6 +76,12 @@ func (a *Agent) step(ctx context.Context) (time.Duration, error) {
 	if wait <= 0 || wait > lookEvery { // or the clock was set back
 		return 0, a.keep(ctx)
 	}
+	if j := st.Joined; j != nil {
+		if j.due(st, now) {
+			return 0, a.regularMember(ctx)
+		}
+		return min(wait, j.Wake.Sub(now)), nil
+	}
 	if ask := st.Asked; ask != nil && ask.Text != "" {
 		if ask.Tries.due(now) {
 			return 0, a.again(ctx)
@@ -120,6 +126,26 @@ func (a *Agent) regular(ctx context.Context, verb string) error {
 		return errors.Join(cause, err)
 	}
 	a.opts.Logger.WarnContext(ctx, "no answer that counts; it will be tried again", "verb", verb, "error", cause)
+	return nil
+}
+
+// regularMember reports to the holder of the cluster. A failure stands in the state and is tried again.
+func (a *Agent) regularMember(ctx context.Context) error {
+	end, err := a.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	st, _, err := a.load(ctx)
+	if err != nil || st.Joined == nil {
+		return err
+	}
+	if _, cause := a.reportToHolder(ctx, st); cause != nil && ctx.Err() == nil {
+		if st, _, err = a.load(ctx); err != nil || st.Joined != nil && st.Joined.due(st, a.now()) {
+			return errors.Join(cause, err)
+		}
+		a.opts.Logger.WarnContext(ctx, "the holder of the cluster did not take the report; it will be tried again", "error", cause)
+	}
 	return nil
 }
 

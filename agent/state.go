@@ -32,6 +32,10 @@ type state struct {
 	Usage       map[license.Tag]int64 `json:"usage,omitempty"`
 	Intervals   []wire.Interval       `json:"intervals,omitempty"`
 
+	// Holding is the cluster that this product holds, Joined the one that it is a member of.
+	Holding *holding `json:"holding,omitempty"`
+	Joined  *joined  `json:"joined,omitempty"`
+
 	// Asked is a registration that has no answer yet; it is tried until it has one or is canceled.
 	Asked *asked `json:"asked,omitempty"`
 	// Registered is the outcome of the last registration.
@@ -180,7 +184,7 @@ func (st *state) live() bool {
 // evaluating says whether the evaluation clock runs (domain rule 32). While a removal waits for its confirmation it does not:
 // a wrong No costs no day.
 func (st *state) evaluating() bool {
-	return !st.live() && st.Removal == nil && !st.Unknown && st.uses()
+	return !st.live() && st.Removal == nil && !st.Unknown && st.uses() && st.Joined == nil
 }
 
 // tick moves every clock of the state to a reading.
@@ -191,6 +195,7 @@ func (st *state) tick(r license.Reading) {
 	if st.evaluating() {
 		st.Evaluations = st.Evaluations.Spend(st.licensed(), st.tags(), passed)
 	}
+	st.aged()
 	if over := st.overDeadline(); over < 0 {
 		st.Lapsed = license.Held{}
 	} else {

@@ -37,6 +37,8 @@ type Status struct {
 	Licenses      []License     `json:"licenses,omitempty"`
 	// Decision is what the product may do now.
 	Decision Decision `json:"decision"`
+	// Cluster is the place of the product in its cluster; nil without one.
+	Cluster *ClusterStatus `json:"cluster,omitempty"`
 	// Findings are what somebody should look at; most are none.
 	Findings []Finding `json:"findings,omitempty"`
 	// ClockSkewSeconds is the authority's clock minus the product's, as measured at the last exchange.
@@ -129,7 +131,7 @@ func (st *state) show() Status {
 			LastAttempt: st.Authorization.Last.show(), NextAttempt: st.Authorization.Next,
 			EvaluationSeconds: int64(standing.Evaluation.Remaining() / time.Second), EvaluationVersion: st.licensed(),
 		},
-		Decision: st.decide(), Findings: st.findings(),
+		Decision: st.decide(), Findings: st.findings(), Cluster: st.showCluster(),
 		ClockSkewSeconds: int64(st.Clock.Skew.Round(time.Second) / time.Second), WaitingIntervals: len(st.Intervals),
 	}
 	if st.Answer != nil {
@@ -150,7 +152,7 @@ func (st *state) show() Status {
 			s.Licenses = append(s.Licenses, st.showLicense(u, shown))
 		}
 	}
-	return s
+	return st.asMember(s)
 }
 
 // answered is the status in the last answer. Use that began after an answer without any is authorized by no answer yet.

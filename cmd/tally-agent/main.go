@@ -82,8 +82,16 @@ type cli struct {
 	Report   reportCmd   `cmd:"" help:"Exchange with the authority once, now."`
 	Decision decisionCmd `cmd:"" help:"Ask what the product may do; exit code 3 when the policy of the product says no."`
 	Serve    serveCmd    `cmd:"" help:"Renew, report and retry until stopped; with --listen also serve this host."`
-	Page     pageCmd     `cmd:"" help:"Print a one-time link to the product page System > Licenses."`
-	Doctor   doctorCmd   `cmd:"" help:"Walk the way to the authority and say which step fails and what mends it."`
+	Cluster  struct {
+		Hold   clusterHoldCmd   `cmd:"" help:"Hold the identity for the other nodes of a product cluster."`
+		Invite clusterInviteCmd `cmd:"" help:"Write the invitation with which other nodes join."`
+		Join   clusterJoinCmd   `cmd:"" help:"Report through the node that holds the identity."`
+		Leave  clusterLeaveCmd  `cmd:"" help:"Be a product of its own again."`
+		Remove clusterRemoveCmd `cmd:"" help:"Forget a node that is gone."`
+		Status clusterStatusCmd `cmd:"" help:"Show the place of this node and its members."`
+	} `cmd:"" help:"Product cluster: one node holds the identity, the others report through it."`
+	Page   pageCmd   `cmd:"" help:"Print a one-time link to the product page System > Licenses."`
+	Doctor doctorCmd `cmd:"" help:"Walk the way to the authority and say which step fails and what mends it."`
 
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -35,14 +35,46 @@ func (c *serveCmd) Run(ctx context.Context, s *shell) error {
 			return err
 		}
 	}
+	nodes, err := s.listenForNodes(ctx)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(s.stdout, "serving %s\n", st.UDI)
+	work := s.agent.Run
+	if nodes != nil {
+		fmt.Fprintf(s.stdout, "cluster on %s\n", nodes.Addr())
+		work = func(ctx context.Context) error { return s.withNodes(ctx, nodes) }
+	}
 	if l == nil {
-		return s.agent.Run(ctx)
+		return work(ctx)
 	}
 	return s.serveHost(ctx, l, func(ctx context.Context) error {
 		fmt.Fprintf(s.stdout, "listening on %s\n", listening(l.Addr()))
-		return s.agent.Run(ctx)
+		return work(ctx)
 	})
+}
+
+// listenForNodes opens the listener for the members of the cluster that this product holds, if it does.
+func (s *shell) listenForNodes(ctx context.Context) (net.Listener, error) {
+	address, err := s.agent.ClusterAddress(ctx)
+	if err != nil || address == "" {
+		return nil, err
+	}
+	return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+}
+
+// withNodes does the daemon's work and answers the members of the cluster, until ctx ends or one of the two fails.
+func (s *shell) withNodes(ctx context.Context, l net.Listener) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() { // ends with ctx
+		defer stop()
+		served <- s.agent.ServeCluster(ctx, l)
+	}()
+	err := s.agent.Run(ctx)
+	stop()
+	return errors.Join(err, <-served)
 }
 
 // serveHost serves this host beside work, until ctx ends or one of the two fails.

@@ -21,6 +21,9 @@ func Advise(s agent.Status) Advice {
 }
 
 func adviseRegistration(s agent.Status) string {
+	if holder := elsewhere(s); holder != "" {
+		return holder
+	}
 	r := s.Registration
 	failed := r.Initial.Outcome == agent.Failed
 	switch r.Status {
@@ -33,7 +36,7 @@ func adviseRegistration(s agent.Status) string {
 		}
 		return "Register with a token of the authority."
 	case agent.Registering:
-		return fmt.Sprintf("Nothing, the product tries again on %s. Examine the connection if it goes on, or stop trying.", stamp(r.NextTry))
+		return fmt.Sprintf("Nothing, the product tries again on %s. Examine the connection if it goes on, or stop trying.", Stamp(r.NextTry))
 	case agent.RegistrationExpired:
 		return "Register again with a new token, and overwrite the product instance at the authority."
 	case agent.RegistrationUnknown:
@@ -41,14 +44,28 @@ func adviseRegistration(s agent.Status) string {
 	}
 	switch {
 	case r.LastRenewal.Outcome == agent.Failed:
-		return fmt.Sprintf("The renewal failed: %s. Mend that, or wait: it is tried again on %s, and the registration holds until %s.", r.LastRenewal.Reason, stamp(r.NextRenewal), stamp(r.ExpiresAt))
+		return fmt.Sprintf("The renewal failed: %s. Mend that, or wait: it is tried again on %s, and the registration holds until %s.", r.LastRenewal.Reason, Stamp(r.NextRenewal), Stamp(r.ExpiresAt))
 	case r.NextRenewal.IsZero():
 		return "Nothing."
 	}
-	return fmt.Sprintf("Nothing: it renews itself on %s.", stamp(r.NextRenewal))
+	return fmt.Sprintf("Nothing: it renews itself on %s.", Stamp(r.NextRenewal))
+}
+
+// elsewhere names the node that does the licensing for a member of a cluster.
+func elsewhere(s agent.Status) string {
+	if c := s.Cluster; c != nil && c.Role == agent.RoleMember {
+		return fmt.Sprintf("Licensing is done on the node %s, at %s, which holds the identity for this one.", c.Holder, c.Address)
+	}
+	return ""
 }
 
 func adviseAuthorization(s agent.Status) string {
+	if c := s.Cluster; c != nil && c.Role == agent.RoleMember {
+		if c.LastReport.Outcome == agent.Failed {
+			return fmt.Sprintf("Let this node reach %s at %s: the last report failed, and the last state stays.", c.Holder, c.Address)
+		}
+		return elsewhere(s)
+	}
 	a := s.Authorization
 	failing := s.Registration.Instance != "" && a.LastAttempt.Outcome == agent.Failed
 	switch license.AuthorizationStatus(a.Status) {
@@ -58,7 +75,7 @@ func adviseAuthorization(s agent.Status) string {
 		}
 	case license.StatusEvaluation:
 		if s.Registration.Instance != "" {
-			return fmt.Sprintf("Nothing: the first answer of the authority is asked for on %s.", stamp(a.NextAttempt))
+			return fmt.Sprintf("Nothing: the first answer of the authority is asked for on %s.", Stamp(a.NextAttempt))
 		}
 		return fmt.Sprintf("Register the product; the evaluation lasts for %s more of use.", remaining(a.EvaluationSeconds))
 	case license.StatusEvalExpired:
@@ -76,13 +93,13 @@ func adviseAuthorization(s agent.Status) string {
 	}
 	switch {
 	case failing && a.Deadline.IsZero():
-		return fmt.Sprintf("The last exchange failed: %s. It is tried again on %s.", a.LastAttempt.Reason, stamp(a.NextAttempt))
+		return fmt.Sprintf("The last exchange failed: %s. It is tried again on %s.", a.LastAttempt.Reason, Stamp(a.NextAttempt))
 	case failing:
-		return fmt.Sprintf("The last exchange failed: %s. It is tried again on %s, and until %s nothing changes.", a.LastAttempt.Reason, stamp(a.NextAttempt), stamp(a.Deadline))
+		return fmt.Sprintf("The last exchange failed: %s. It is tried again on %s, and until %s nothing changes.", a.LastAttempt.Reason, Stamp(a.NextAttempt), Stamp(a.Deadline))
 	case a.NextAttempt.IsZero():
 		return "Nothing."
 	}
-	return fmt.Sprintf("Nothing: the next exchange is on %s.", stamp(a.NextAttempt))
+	return fmt.Sprintf("Nothing: the next exchange is on %s.", Stamp(a.NextAttempt))
 }
 
 // Next is what the administrator can do on the command line, the most urgent first.
@@ -92,6 +109,12 @@ func Next(s agent.Status) []string {
 		if when {
 			todo = append(todo, fmt.Sprintf(format, args...))
 		}
+	}
+	if text := elsewhere(s); text != "" {
+		if advice := adviseAuthorization(s); advice != text {
+			return []string{text, advice}
+		}
+		return []string{text}
 	}
 	a, r := s.Authorization, s.Registration
 	for _, f := range s.Findings {
@@ -107,7 +130,7 @@ func Next(s agent.Status) []string {
 	add(a.Status == string(license.StatusOutOfCompliance), "Order or transfer the licenses that are missing, then: tally-agent report")
 	failing := !unregistered && a.LastAttempt.Outcome == agent.Failed
 	add(failing, "Find out why the authority does not answer, then: tally-agent report")
-	add(failing && !a.Deadline.IsZero(), "Until %s nothing changes while it is away.", stamp(a.Deadline))
+	add(failing && !a.Deadline.IsZero(), "Until %s nothing changes while it is away.", Stamp(a.Deadline))
 	add(!failing && a.Status == string(license.StatusExpired), "Reach the authority again: tally-agent report")
 	skew := time.Duration(s.ClockSkewSeconds) * time.Second
 	add(skew.Abs() > time.Minute, "Set the clock of this host: the authority's is %s ahead of it.", skew)
@@ -117,7 +140,7 @@ func Next(s agent.Status) []string {
 			break
 		}
 	}
-	add(len(todo) == 0 && !a.NextAttempt.IsZero(), "Nothing. The next exchange is on %s.", stamp(a.NextAttempt))
+	add(len(todo) == 0 && !a.NextAttempt.IsZero(), "Nothing. The next exchange is on %s.", Stamp(a.NextAttempt))
 	add(len(todo) == 0, "Nothing.")
 	return todo
 }

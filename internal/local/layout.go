@@ -12,8 +12,8 @@ import (
 	"github.com/tallystick/tallystick/internal/license"
 )
 
-// stamp is how administrators of this field read an instant.
-func stamp(t time.Time) string { return t.UTC().Format("Jan 02 15:04:05 2006 UTC") }
+// Stamp is how administrators of this field read an instant.
+func Stamp(t time.Time) string { return t.UTC().Format("Jan 02 15:04:05 2006 UTC") }
 
 // page collects lines.
 type page struct{ strings.Builder }
@@ -23,7 +23,7 @@ func (p *page) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", ar
 // at writes "label: instant" unless there is none.
 func (p *page) at(label string, t time.Time) {
 	if !t.IsZero() {
-		p.line("  %s: %s", label, stamp(t))
+		p.line("  %s: %s", label, Stamp(t))
 	}
 }
 
@@ -33,7 +33,7 @@ func (p *page) attempt(label string, a agent.Attempt) {
 		p.line("  %s: None", label)
 		return
 	}
-	p.line("  %s: %s on %s", label, a.Outcome, stamp(a.At))
+	p.line("  %s: %s on %s", label, a.Outcome, Stamp(a.At))
 	if a.Outcome == agent.Failed {
 		p.line("    Failure reason: %s", a.Reason)
 	}
@@ -150,7 +150,7 @@ func (p *page) authorization(s agent.Status) {
 	p.line("License Authorization:")
 	status := a.Status
 	if !a.Since.IsZero() {
-		status += " on " + stamp(a.Since)
+		status += " on " + Stamp(a.Since)
 	}
 	p.line("  Status: %s", status)
 	if a.Status == string(license.StatusEvaluation) {
@@ -221,7 +221,7 @@ func ShowAnswer(a agent.Answer) string {
 			p.line("    %s", why.Sentence)
 		}
 	}
-	p.line("Next Communication Attempt: %s\nCommunication Deadline: %s", stamp(a.NextAttempt), stamp(a.Deadline))
+	p.line("Next Communication Attempt: %s\nCommunication Deadline: %s", Stamp(a.NextAttempt), Stamp(a.Deadline))
 	return p.String()
 }
 
@@ -253,7 +253,7 @@ func ShowTechSupport(s agent.Status, now time.Time) string {
 	p.title("Agent Version")
 	p.line("Smart Agent for Licensing: %s\n", s.AgentVersion)
 	p.title("Upcoming Scheduled Jobs")
-	p.line("Current time: %s", stamp(now))
+	p.line("Current time: %s", Stamp(now))
 	for _, job := range []struct {
 		name string
 		at   time.Time
@@ -262,7 +262,7 @@ func ShowTechSupport(s agent.Status, now time.Time) string {
 			p.line("%s: Not scheduled", job.name)
 			continue
 		}
-		p.line("%s: %s (%s remaining)", job.name, stamp(job.at), remaining(int64(max(job.at.Sub(now), 0)/time.Second)))
+		p.line("%s: %s (%s remaining)", job.name, Stamp(job.at), remaining(int64(max(job.at.Sub(now), 0)/time.Second)))
 	}
 	p.line("")
 	p.title("Communication Statistics")

@@ -158,3 +158,6 @@ func Run(ctx context.Context, env []string, program string, args ...string) (std
 	}
 	return out.String(), errs.String(), code
 }
+
+// PID is the number of the process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }

@@ -112,8 +112,18 @@ function draw(s) {
   $('register-open').textContent = registered ? 'Reregister…' : 'Register…';
   $('register-open').className = registered ? '' : 'primary';
   $('register').textContent = registered ? 'Reregister' : 'Register';
-  show('renew-id', registered); show('deregister', registered); show('renew-auth', registered);
-  show('cancel-registration', r.status === 'REGISTERING');
+  const member = s.cluster?.role === 'member'; // its holder does the licensing
+  show('register-open', !member); show('transport-open', !member); show('privacy-form', !member);
+  show('renew-id', registered && !member); show('deregister', registered && !member); show('renew-auth', registered || member);
+  show('cancel-registration', r.status === 'REGISTERING' && !member);
+  show('cluster', !!s.cluster); show('cluster-table', !!s.cluster?.nodes);
+  if (s.cluster) {
+    $('cluster-text').textContent = member ? 'Node ' + s.cluster.node + ' reports through the node ' + s.cluster.holder + ' at ' + s.cluster.address + '.'
+      : 'Node ' + s.cluster.node + ' holds the identity; members reach it at ' + s.cluster.address + '.';
+    $('nodes').replaceChildren(...(s.cluster.nodes || []).map(n => el('tr', {}, el('th', {scope: 'row'}, n.name), el('td', {}, instant(n.heardAt)),
+      el('td', {}, Object.entries(n.usage || {}).map(([tag, count]) => tag + ' ' + count).join(', ') || 'nothing',
+        el('span', {class: 'hint'}, n.counts ? 'counts for ' + duration(n.remainingSeconds) + ' without another report' : 'silent for too long, no longer counted')))));
+  }
 
   const rows = (s.licenses || []).map(l => el('tr', {},
     el('td', {}, l.name || l.tag, el('span', {class: 'hint'}, l.tag)), el('td', {class: 'num'}, String(l.count)),
