@@ -172,8 +172,9 @@ func (l *leg) told() []stay {
 
 const forever = int64(1 << 60)
 
+// heard reports whether a record tells that the leg is in a call: its end alone does not say in which.
 func (l *leg) heard() bool {
-	return slices.ContainsFunc(l.records, func(r *record) bool { return !r.lost })
+	return slices.ContainsFunc(l.records, func(r *record) bool { return !r.lost && r.call != nil })
 }
 
 // as is what the records say of it: that it had no picture only its end says, and that it records only the start of the recording.
