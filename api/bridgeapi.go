@@ -45,6 +45,8 @@ type BridgeAPIState struct {
 	Cluster    bool                `json:"cluster,omitempty" doc:"Whether it says that it is in a cluster."`
 	StartedAt  *time.Time          `json:"startedAt,omitempty" doc:"Since when it runs."`
 	Licenses   *BridgeAPILicenses  `json:"licenses,omitempty" doc:"What it says of its licenses now."`
+	Licensing  *BridgeLicensing    `json:"licensing,omitempty" doc:"The features that it is licensed for."`
+	Active     *BridgeActive       `json:"active,omitempty" doc:"Whose personal licenses are in use, there and here."`
 	Calls      int                 `json:"calls" doc:"Active calls, as it says."`
 	Running    int                 `json:"running" doc:"Those of them that the engine has as running meetings."`
 	Receives   string              `json:"receives,omitempty" enum:"yes,no" doc:"Whether our receiver is among the addresses it posts to."`
@@ -62,6 +64,26 @@ type BridgeAPIFailure struct {
 	Code   string `json:"code" doc:"Stable code."`
 	Detail string `json:"detail" doc:"What happened."`
 	Hint   string `json:"hint,omitempty" doc:"What to do."`
+}
+
+// BridgeLicensing is what a call bridge says of the features it is licensed for.
+type BridgeLicensing struct {
+	Document string          `json:"document" enum:"clusterLicensing,licensing" doc:"The document that says so: of the cluster, or its own where a version has no other."`
+	Features []BridgeFeature `json:"features" nullable:"false" doc:"Features, in the words of the call bridge."`
+}
+
+// BridgeFeature is one licensed feature.
+type BridgeFeature struct {
+	Name   string     `json:"name" doc:"Name of the feature."`
+	Status string     `json:"status" doc:"noLicense, activated, grace or expired, or as the call bridge says."`
+	Expiry *time.Time `json:"expiry,omitempty" doc:"When it ends; absent for not said."`
+}
+
+// BridgeActive is whose personal licenses are in use, by the call bridge's own word and by running meetings.
+type BridgeActive struct {
+	There     int      `json:"there" doc:"Users, as the call bridge says of its own part."`
+	Here      int      `json:"here" doc:"Users whom running meetings of the bridge are charged to."`
+	OnlyThere []string `json:"onlyThere,omitempty" nullable:"false" doc:"JIDs whom no running meeting here is charged to, the first 20."`
 }
 
 // BridgeAPILicenses is what a call bridge says of its licenses. Weighted numbers are thousandths.

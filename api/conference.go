@@ -21,6 +21,7 @@ type Bridge struct {
 	URL         string     `json:"url,omitempty" doc:"Address to type into the call bridge; a secret, only in the answer that made it."`
 	Allowed     []string   `json:"allowed,omitempty" nullable:"false" doc:"GUIDs of the call bridges that count, the empty one for those that do not say who they are; absent for any."`
 	CallBridges []string   `json:"callBridges" nullable:"false" doc:"GUIDs of the call bridges that were seen."`
+	Quarantined []string   `json:"quarantined,omitempty" nullable:"false" doc:"Those of them whose records are kept and do not count, the empty one for those that do not say who they are; absent for none."`
 	LastPostAt  *time.Time `json:"lastPostAt,omitempty" doc:"When it posted last."`
 	Posts       int64      `json:"posts" doc:"Posts stored."`
 	Records     int64      `json:"records" doc:"Records stored."`

@@ -158,6 +158,7 @@ type NewAllocation struct {
 type ActivationKey struct {
 	CallBridge string     `json:"callBridge,omitempty" doc:"GUID of the call bridge; all of the bridge without a key of their own when left out."`
 	Present    bool       `json:"present" doc:"Whether the key is there."`
+	Read       bool       `json:"read,omitempty" readOnly:"true" doc:"The call bridge's API says so; otherwise a person did, which goes before."`
 	Until      *time.Time `json:"until,omitempty" doc:"When it ends; absent for no end."`
 }
 

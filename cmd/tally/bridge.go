@@ -37,7 +37,7 @@ func (c bridgeShowCmd) Run(ctx context.Context, s *shell) error {
 	}
 	return s.print(bridgeShown{b, append([]api.BridgeSession{}, sessions...)}, func(w io.Writer) {
 		fields(w, "Bridge", b.ID, "Name", b.Name, "Made", b.CreatedAt, "Last post", b.LastPostAt, "Posts", b.Posts, "Records", b.Records, "Repeats", b.Repeats,
-			"Lost", fmt.Sprintf("%d of %d announced", b.Missing, b.Announced), "Conflicts", b.Conflicts, "Refused posts", b.Refused)
+			"Lost", fmt.Sprintf("%d missing now, %d were announced", b.Missing, b.Announced), "Conflicts", b.Conflicts, "Refused posts", b.Refused)
 		fmt.Fprintln(w)
 		t := newTable(w, "call bridge | runs | records | repeats | lost | announced | last record | counts")
 		for _, v := range b.Streams {

@@ -193,6 +193,18 @@ func writeAPI(w io.Writer, a api.BridgeAPI) {
 	fields(w, "API", a.URL, "Id", a.ID, "Bridge", a.BridgeName, "User", a.User, "Known by", a.Trust, "Every", time.Duration(a.IntervalSeconds)*time.Second,
 		"Asked", f.AskedAt, "Answered", f.AnsweredAt, "Version", f.Version, "Active calls", fmt.Sprintf("%d, of which %d run here", f.Calls, f.Running),
 		"Posts to us", f.Receives, "Records", tail, "Directory", learned)
+	if a := f.Active; a != nil {
+		fmt.Fprintf(w, "Personal licenses in use: %s by its count, %s by ours\n", counted(int64(a.There), "user", "users"), counted(int64(a.Here), "user", "users"))
+	}
+	if l := f.Licensing; l != nil {
+		for _, v := range l.Features {
+			end := ""
+			if v.Expiry != nil {
+				end = " until " + v.Expiry.UTC().Format(time.DateOnly)
+			}
+			fmt.Fprintf(w, "Feature %s: %s%s\n", cellText(v.Name), cellText(v.Status), end)
+		}
+	}
 	for _, h := range f.Hosts {
 		fmt.Fprintf(w, "Snapshots of %s up to %s\n", cellText(h.ID), cellText(h.Newest))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/tallystick/tallystick/api"
@@ -47,6 +48,20 @@ func (c bridgeAddCmd) Run(ctx context.Context, s *shell) error {
 	})
 }
 
+// callBridges lists the call bridges of a bridge and says which are in quarantine.
+func callBridges(b api.Bridge) string {
+	all := slices.Clone(b.CallBridges)
+	for i, g := range all {
+		if slices.Contains(b.Quarantined, g) {
+			all[i] += " (quarantined)"
+		}
+	}
+	if slices.Contains(b.Quarantined, "") {
+		all = append(all, "without a name (quarantined)")
+	}
+	return strings.Join(all, " ")
+}
+
 type bridgeListCmd struct{}
 
 // Run lists receivers.
@@ -61,6 +76,6 @@ func (bridgeListCmd) Run(ctx context.Context, s *shell) error {
 	}
 	return printList(s, all, "there is no receiver; make one with `tally conference bridge add NAME`", "id | name | call bridges | last post | posts | records | repeats | conflicts | missing | refused",
 		func(b api.Bridge) []any {
-			return []any{b.ID, b.Name, strings.Join(b.CallBridges, " "), b.LastPostAt, b.Posts, b.Records, b.Repeats, b.Conflicts, b.Missing, b.Refused}
+			return []any{b.ID, b.Name, callBridges(b), b.LastPostAt, b.Posts, b.Records, b.Repeats, b.Conflicts, b.Missing, b.Refused}
 		})
 }

@@ -270,13 +270,16 @@ func showActivation(all []api.Activation) func(io.Writer) {
 			if len(a.Keys) == 0 {
 				fmt.Fprintln(w, "nothing is known of its activation keys: `tally conference activation set present|missing` says it")
 			}
-			t := newTable(w, "call bridge | key | until")
+			t := newTable(w, "call bridge | key | until | known from")
 			for _, k := range a.Keys {
-				state := "missing"
+				state, from := "missing", "activation set"
 				if k.Present {
 					state = "present"
 				}
-				t.row(k.CallBridge, state, k.Until)
+				if k.Read {
+					from = "its API"
+				}
+				t.row(k.CallBridge, state, k.Until, from)
 			}
 			t.end()
 			t = newTable(w, "feature | status | expires")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/callbridge"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/meeting"
 	"github.com/tallystick/tallystick/internal/store"
@@ -47,6 +48,10 @@ func keysOf(ctx context.Context, tx *store.Tx, account string) ([]clusterKeys, e
 	if err != nil {
 		return nil, err
 	}
+	read, err := readKeys(ctx, tx, account)
+	if err != nil {
+		return nil, err
+	}
 	var out []clusterKeys
 	for _, c := range all {
 		k := clusterKeys{bridge: c.ClusterID, name: c.Name}
@@ -71,10 +76,56 @@ func keysOf(ctx context.Context, tx *store.Tx, account string) ([]clusterKeys, e
 		if usual != nil && len(k.keys) == 0 { // nothing was seen yet
 			k.keys = []meeting.Key{{Bridge: c.Name, Present: usual.Present, Until: usual.Until}}
 		}
+		for _, key := range read[c.ClusterID] {
+			if usual == nil && !slices.ContainsFunc(k.keys, func(own meeting.Key) bool { return own.Bridge == key.Bridge }) {
+				k.keys = append(k.keys, key)
+			}
+		}
 		slices.SortFunc(k.keys, func(a, b meeting.Key) int { return cmp.Compare(a.Bridge, b.Bridge) })
 		out = append(out, k)
 	}
 	return out, nil
+}
+
+// readKeys are the keys that call bridges whose API is read say they have, by cluster. What a person said goes before.
+func readKeys(ctx context.Context, tx *store.Tx, account string) (map[string][]meeting.Key, error) {
+	rows, err := tx.BridgeAPIs(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]meeting.Key{}
+	for _, r := range rows {
+		a, err := apiOf(r, "")
+		if err != nil {
+			return nil, err
+		}
+		if key, known := a.Found.Licensing.key(); known {
+			key.Bridge = cmp.Or(r.Callbridge, a.Found.Tail.CallBridge, hostOf(r.Url))
+			out[r.ClusterID] = append(out[r.ClusterID], key)
+		}
+	}
+	return out, nil
+}
+
+// key is what the features say of the activation key: with encryption or without, it is the same key here.
+func (l *APILicensing) key() (key meeting.Key, known bool) {
+	if l == nil {
+		return key, false
+	}
+	key.Read = true
+	for _, f := range l.Features {
+		if f.Name != "callBridge" && f.Name != "callBridgeNoEncryption" {
+			continue
+		}
+		known = true
+		if f.Status == callbridge.StatusActivated || f.Status == callbridge.StatusGrace {
+			if !key.Present || f.Expiry.IsZero() || !key.Until.IsZero() && f.Expiry.After(key.Until) {
+				key.Until = f.Expiry
+			}
+			key.Present = true
+		}
+	}
+	return key, known
 }
 
 // Activations shows the activation of every cluster.

@@ -3,6 +3,7 @@ package conference
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/callbridge"
@@ -30,6 +31,12 @@ func (s APIState) Advice() []string {
 	}
 	if d := s.Directory; d != nil && d.State == RunHeld {
 		say("What it said of spaces and users takes away much and waits: look at `tally conference ldap history`, then agree with `tally conference ldap accept NAME`, where NAME is that of the bridge.")
+	}
+	if key, known := s.Licensing.key(); known && !key.Present {
+		say("The call bridge has no activation key, by its own word: its whole bridge is at the highest level (`tally conference compliance`) until it has one.")
+	}
+	if a := s.Active; a != nil && len(a.OnlyThere) > 0 {
+		say("By the call bridge, personal licenses of %s are in use, and no meeting that runs here is charged to them: `tally conference reconcile` compares the counts, `tally meeting list --running` says what is charged and why.", strings.Join(a.OnlyThere, ", "))
 	}
 	if s.Calls > s.Running {
 		say("%d of its %d active calls are not among the meetings that run here; shortly after their begin that is usual.", s.Calls-s.Running, s.Calls)

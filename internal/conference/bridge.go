@@ -29,6 +29,7 @@ type Bridge struct {
 	CreatedAt   time.Time `json:"createdAt"`
 	CallBridges []string  `json:"callBridges"` // seen on the receiver
 	Allowed     []string  `json:"allowed"`     // the records of others are kept and not counted; empty for all
+	Quarantined []string  `json:"quarantined"` // seen and not counted, the empty one for those that do not say who they are
 	LastPostAt  time.Time `json:"lastPostAt,omitzero"`
 	Posts       int64     `json:"posts"`
 	Records     int64     `json:"records"`
@@ -169,6 +170,9 @@ func bridgeOf(ctx context.Context, tx *store.Tx, r db.Cluster) (Bridge, error) {
 	for _, s := range seen {
 		if s != "" {
 			b.CallBridges = append(b.CallBridges, s)
+		}
+		if len(b.Allowed) > 0 && !slices.Contains(b.Allowed, s) {
+			b.Quarantined = append(b.Quarantined, s)
 		}
 	}
 	totals, err := tx.BridgeTotals(ctx, db.BridgeTotalsParams{AccountID: r.AccountID, ClusterID: r.ClusterID})

@@ -64,6 +64,8 @@ type APIState struct {
 	Cluster    bool                 `json:"cluster,omitempty"`
 	StartedAt  time.Time            `json:"startedAt,omitzero"` // of the call bridge
 	Multiparty *APIUse              `json:"multiparty,omitempty"`
+	Licensing  *APILicensing        `json:"licensing,omitempty"`
+	Active     *APIActive           `json:"active,omitempty"`
 	Calls      int                  `json:"calls"`   // active, as it says
 	Running    int                  `json:"running"` // meetings that run, as the engine has them
 	Receives   string               `json:"receives,omitempty"`
@@ -97,6 +99,26 @@ type APIUse struct {
 	Weighted      int64 `json:"weighted"`
 	WithoutPmp    int64 `json:"withoutPersonal"`
 	WeightedNoPmp int64 `json:"weightedWithoutPersonal"`
+}
+
+// APILicensing is what a call bridge says of the features it is licensed for.
+type APILicensing struct {
+	Document string       `json:"document"` // that says so
+	Features []APIFeature `json:"features"`
+}
+
+// APIFeature is one of them, in the words of call bridges.
+type APIFeature struct {
+	Name   string    `json:"name"`
+	Status string    `json:"status"`
+	Expiry time.Time `json:"expiry,omitzero"`
+}
+
+// APIActive is whose personal licenses are in use, there and here.
+type APIActive struct {
+	There     int      `json:"there"`               // users, as the call bridge says
+	Here      int      `json:"here"`                // users whom running meetings of the bridge are charged to
+	OnlyThere []string `json:"onlyThere,omitempty"` // the first of those whom no running meeting here is charged to
 }
 
 // APIAlarm is an alarm of a call bridge.

@@ -62,6 +62,7 @@ type Engine struct {
 	sharing  map[string]bool     // accounts with a policy that gives second meetings a shared license, as far as seen
 	keepers  map[string]*keeper  // states of agents, by account
 	changed  map[string]bool     // accounts whose use may have changed since the last look
+	details  map[string]*details // of APIs of call bridges, by id
 	wake     chan struct{}       // holds one value when a cluster has become dirty
 	used     chan struct{}       // holds one value when changed is not empty
 }
@@ -78,7 +79,7 @@ func New(o Options) *Engine {
 		store: o.Store, transport: o.Transport, now: o.Now, log: o.Log, version: o.Version, keys: o.Keys,
 		holder: trust.NewID("eng", o.Now()), begun: o.Now(),
 		doors:    doors{known: map[string]door{}},
-		clusters: map[string]*cluster{}, keepers: map[string]*keeper{}, sharing: map[string]bool{}, changed: map[string]bool{},
+		clusters: map[string]*cluster{}, keepers: map[string]*keeper{}, sharing: map[string]bool{}, changed: map[string]bool{}, details: map[string]*details{},
 		wake: make(chan struct{}, 1), used: make(chan struct{}, 1),
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // The documents of the call bridge's API with the numbers of this engine, for checks that know nothing else. The engine stands
-// there as one call bridge that has all meetings of its account.
+// there as one call bridge that has all meetings of its account; its snapshots are those of one host for each bridge.
 
 // runningDays is how long a meeting without an end counts as one that runs.
 const runningDays = 31
@@ -33,6 +33,7 @@ type running struct {
 	present int
 	user    string // who is charged now; empty for a shared license
 	license bool   // whether it takes one now
+	bridge  string // id of its bridge
 }
 
 // runningMeetings reads the meetings that run.
@@ -72,7 +73,7 @@ func runningOf(r *db.RunningFaceRow, now time.Time) (running, error) {
 		return running{}, fmt.Errorf("read records of %s: %w", r.MeetingID, err)
 	}
 	conf := cdr.Fold(r.MeetingKey, records, cdr.Options{})
-	m := running{}
+	m := running{bridge: r.ClusterID}
 	for _, p := range conf.Participants {
 		if p.To.IsZero() {
 			m.present++
@@ -115,6 +116,27 @@ func guidOf(kind, text string) string {
 
 // HostID is the id under which the engine of an account stands in the documents.
 func HostID(account string) string { return guidOf("host", account) }
+
+// FaceHost is a host whose snapshots the documents have.
+type FaceHost struct{ ID, Bridge string } // Bridge is the id of a bridge, empty for the whole account
+
+// FaceHosts are the hosts whose snapshots add up to the account: one for each bridge, as the call bridges of one share its meetings.
+// An account with one bridge, or with none yet, has the host that /system/status names.
+func (e *Engine) FaceHosts(ctx context.Context, account string) ([]FaceHost, error) {
+	var all []db.Cluster
+	err := e.store.View(ctx, func(tx *store.Tx) (err error) {
+		all, err = clusters(ctx, tx, account)
+		return err
+	})
+	if err != nil || len(all) < 2 {
+		return []FaceHost{{ID: HostID(account)}}, outcome("list bridges", err)
+	}
+	out := make([]FaceHost, len(all))
+	for i, c := range all {
+		out[i] = FaceHost{guidOf("host", account+" "+c.ClusterID), c.ClusterID}
+	}
+	return out, nil
+}
 
 // AlarmID is the id of an alarm in the documents, the same as long as it stands.
 func AlarmID(account, kind, about string) string { return guidOf("alarm", account+" "+kind+" "+about) }

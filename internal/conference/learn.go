@@ -19,11 +19,12 @@ func (t *turn) learn(ctx context.Context, who string) error {
 	if err != nil {
 		return err
 	}
-	users, jids, err := t.users(ctx, p)
+	d := t.detailsOf(who != Scheduled)
+	users, jids, err := t.users(ctx, p, d)
 	if err != nil {
 		return err
 	}
-	spaces, err := t.spaces(ctx, jids)
+	spaces, err := t.spaces(ctx, jids, d)
 	if err != nil {
 		return err
 	}
@@ -43,6 +44,7 @@ func (t *turn) learn(ctx context.Context, who string) error {
 	if err != nil {
 		return err
 	}
+	t.learned = true
 	t.found.Directory = &APIDirectory{ReadAt: started, State: run.State, Run: run.ID, Users: len(users), Spaces: len(spaces)}
 	return nil
 }
@@ -93,16 +95,18 @@ func gone(err error) bool {
 	return refusal != nil && refusal.Kind == license.KindNotFound
 }
 
-// users reads the users one by one, as lists do not have their profiles, and returns their JIDs by id as well.
-func (t *turn) users(ctx context.Context, p *profiles) ([]directory.User, map[callbridge.Text]string, error) {
+// users reads the users, one by one where that is due, as lists do not have their profiles, and returns their JIDs by id as well.
+func (t *turn) users(ctx context.Context, p *profiles, d *details) ([]directory.User, map[callbridge.Text]string, error) {
 	listed, err := t.client.Users(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	out, jids := make([]directory.User, 0, len(listed)), map[callbridge.Text]string{}
 	seen := map[string]bool{}
+	known := d.users
+	d.users = make(map[callbridge.Text]detail[callbridge.User], len(listed))
 	for _, l := range listed {
-		u, err := t.client.User(ctx, l.ID)
+		u, err := one(known, d.users, l.ID, l, t.e.now(), func() (callbridge.User, error) { return t.client.User(ctx, l.ID) })
 		if gone(err) {
 			continue
 		}
@@ -126,16 +130,19 @@ func (t *turn) users(ctx context.Context, p *profiles) ([]directory.User, map[ca
 	return out, jids, nil
 }
 
-// spaces reads the spaces one by one, as lists do not have their owners. An owner is named by JID, or by the user's id.
-func (t *turn) spaces(ctx context.Context, jids map[callbridge.Text]string) ([]directory.Space, error) {
+// spaces reads the spaces, one by one where that is due, as lists do not have their owners. An owner is named by JID, or by the user's id.
+func (t *turn) spaces(ctx context.Context, jids map[callbridge.Text]string, d *details) ([]directory.Space, error) {
 	listed, err := t.client.CoSpaces(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]directory.Space, 0, len(listed))
 	seen := map[string]bool{}
+	known := d.spaces
+	d.spaces = make(map[callbridge.Text]detail[callbridge.CoSpace], len(listed))
 	for _, l := range listed {
-		s, err := t.client.CoSpace(ctx, l.ID)
+		l.NonMemberAccess = nil // not ours, and a pointer is no value to compare
+		s, err := one(known, d.spaces, l.ID, l, t.e.now(), func() (callbridge.CoSpace, error) { return t.client.CoSpace(ctx, l.ID) })
 		if gone(err) {
 			continue
 		}

@@ -27,6 +27,8 @@ const (
 	keepSnapshots  = 400 * 24 * time.Hour // what call bridges counted
 	firstSnapshots = 90 * 24 * time.Hour  // of them, what the first reading asks for
 	maxAlarms      = 100
+	maxFeatures    = 50
+	maxOnlyThere   = 20
 )
 
 // tlsOf is how the server of an API is known.
@@ -195,7 +197,7 @@ func (e *Engine) poll(ctx context.Context, who string, r *db.BridgeApi, director
 	}
 	within, end := context.WithTimeout(ctx, pollFor)
 	defer end()
-	found, failure := e.turn(within, who, r, before, directory)
+	found, learned, failure := e.turn(within, who, r, before, directory)
 	found.Failure = nil
 	if refusal := license.AsError(failure); refusal != nil {
 		found.Failure = &Refusal{refusal.Code, refusal.Message, refusal.Hint}
@@ -203,7 +205,7 @@ func (e *Engine) poll(ctx context.Context, who string, r *db.BridgeApi, director
 	} else if failure != nil {
 		return found, failure
 	}
-	return found, errors.Join(failure, e.keepState(ctx, r, found, directory && failure == nil))
+	return found, errors.Join(failure, e.keepState(ctx, r, found, learned))
 }
 
 func (e *Engine) keepState(ctx context.Context, r *db.BridgeApi, found APIState, directory bool) error {
@@ -226,40 +228,55 @@ func (e *Engine) keepState(ctx context.Context, r *db.BridgeApi, found APIState,
 
 // turn is one reading under way.
 type turn struct {
-	e      *Engine
-	r      *db.BridgeApi
-	client *callbridge.Client
-	found  APIState
+	e       *Engine
+	r       *db.BridgeApi
+	client  *callbridge.Client
+	found   APIState
+	learned bool // spaces and users were read
 }
 
-// turn reads everything, the short things first. What it found before a failure counts.
-func (e *Engine) turn(ctx context.Context, who string, r *db.BridgeApi, before APIState, directory bool) (APIState, error) {
+// turn reads everything, the short things first. What it found counts, also when something else failed: a document that cannot be
+// read keeps the others from nothing. The first failure is that of the turn. It ends there when nothing more is to be had, as the
+// call bridge is away, busy, or refuses the sign-in.
+func (e *Engine) turn(ctx context.Context, who string, r *db.BridgeApi, before APIState, directory bool) (APIState, bool, error) {
 	t := turn{e: e, r: r, found: before}
 	t.found.AskedAt, t.found.Missing, t.found.Snapshots = e.now(), nil, 0
 	client, err := e.client(r)
 	if err != nil {
-		return t.found, err
+		return t.found, false, err
 	}
 	defer client.Close()
 	t.client = client
 	status, err := t.status(ctx)
 	if err != nil {
-		return t.found, err
+		return t.found, false, err
 	}
-	if err := t.tail(ctx, before.Tail, status); err != nil {
-		return t.found, err
+	steps := []func(context.Context) error{
+		func(ctx context.Context) error { return t.tail(ctx, before.Tail, status) }, t.multiparty, t.licensing, t.receivers, t.alarms, t.calls, t.active, t.snapshots,
 	}
-	steps := []func(context.Context) error{t.multiparty, t.receivers, t.alarms, t.calls, t.snapshots}
 	if directory {
 		steps = append(steps, func(ctx context.Context) error { return t.learn(ctx, who) })
 	}
+	var failure error
 	for _, step := range steps {
-		if err := step(ctx); err != nil {
-			return t.found, err
+		err := step(ctx)
+		if failure == nil {
+			failure = err
+		}
+		if err != nil && !onlyHere(err) {
+			return t.found, t.learned, failure
 		}
 	}
-	t.found.AnsweredAt = e.now()
-	return t.found, nil
+	if failure == nil {
+		t.found.AnsweredAt = e.now()
+	}
+	return t.found, t.learned, failure
+}
+
+// onlyHere says that a failure is one of the document that was asked for, and not of the call bridge or of ours.
+func onlyHere(err error) bool {
+	refusal := license.AsError(err)
+	return refusal != nil && slices.Contains([]string{"bridge-answer", "bridge-unsteady", "bridge-list-too-long"}, refusal.Code)
 }
 
 // lacks takes it as no failure that a version does not have a document.
@@ -289,6 +306,61 @@ func (t *turn) multiparty(ctx context.Context) error {
 			Weighted: int64(m.WeightedCallsActive), WithoutPmp: int64(m.CallsWithoutPersonalLicense), WeightedNoPmp: int64(m.WeightedCallsWithoutPersonalLicense)}
 	}
 	return t.lacks("/system/multipartyLicensing", err)
+}
+
+// licensing reads which features the call bridge is licensed for: those of the cluster, as newer versions have them, else its own.
+func (t *turn) licensing(ctx context.Context) error {
+	t.found.Licensing = nil
+	name := callbridge.ClusterLicensing
+	d, err := t.client.Licensing(ctx, name)
+	if gone(err) {
+		name = callbridge.SystemLicensing
+		d, err = t.client.Licensing(ctx, name)
+	}
+	if err != nil {
+		return t.lacks("/system/licensing", err)
+	}
+	found := &APILicensing{Document: name, Features: []APIFeature{}}
+	for _, f := range d.Features.Features[:min(len(d.Features.Features), maxFeatures)] {
+		if len(f.XMLName.Local)+len(f.Status) > 100 {
+			continue // no name of a feature
+		}
+		one := APIFeature{Name: f.XMLName.Local, Status: string(f.Status)}
+		if f.Expiry != nil {
+			one.Expiry = f.Expiry.Time
+		}
+		found.Features = append(found.Features, one)
+	}
+	t.found.Licensing = found
+	return nil
+}
+
+// active compares whose personal licenses are in use there and here. A call bridge of a cluster says it of its own part.
+func (t *turn) active(ctx context.Context) error {
+	t.found.Active = nil
+	there, err := t.client.ActiveLicenses(ctx)
+	if err != nil {
+		return t.lacks("/system/multipartyLicensing/activePersonalLicenses", err)
+	}
+	running, err := t.e.runningMeetings(ctx, t.r.AccountID)
+	if err != nil {
+		return err
+	}
+	here := map[string]bool{}
+	for _, m := range running {
+		if m.user != "" && m.bridge == t.r.ClusterID {
+			here[m.user] = true
+		}
+	}
+	found := &APIActive{There: len(there), Here: len(here)}
+	for _, u := range there {
+		if jid := fold(string(u.UserJID)); jid != "" && !here[jid] && fits(jid) && len(found.OnlyThere) < maxOnlyThere {
+			found.OnlyThere = append(found.OnlyThere, jid)
+		}
+	}
+	slices.Sort(found.OnlyThere)
+	t.found.Active = found
+	return nil
 }
 
 // receivers looks whether the call bridge posts to the receiver of its cluster. Names of receivers are secrets: only the digests

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tallystick/tallystick/agent"
 	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/meeting"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/db"
 	"github.com/tallystick/tallystick/internal/trust"
@@ -254,6 +255,129 @@ func TestTroubleWithACallBridge(t *testing.T) {
 		if text := p.log.String(); strings.Contains(text, double.Password) || strings.Contains(text, "another password") {
 			t.Error("a password is in the log")
 		}
+	})
+}
+
+// TestOneDocumentFails: a document that cannot be read keeps the others from nothing, its failure is that of the turn, and what
+// failed is read again at the next one.
+func TestOneDocumentFails(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		p := newPolled(t, h, double.Start)
+		p.set(p.given())
+		p.bridge.Between(func(path string) {
+			p.bridge.Garbage(nil)
+			if path == "/system/alarms" || path == "/system/MPLicenseUsage/knownHosts" {
+				p.bridge.Garbage([]byte("<alarms total='1'><alarm id='1'>"))
+			}
+		})
+		s := p.poll()
+		if s.Failure == nil || s.Failure.Code != "bridge-answer" || !strings.Contains(s.Failure.Message, "alarms") || !s.AnsweredAt.IsZero() {
+			t.Errorf("got the failure %+v of a turn that ended %s", s.Failure, s.AnsweredAt)
+		}
+		if s.Multiparty == nil || s.Licensing == nil || s.Active == nil || s.Calls != 1 || s.Directory == nil || s.Directory.Users != 5 {
+			t.Errorf("got %+v, want everything else", s)
+		}
+		p.bridge.Between(nil)
+		p.bridge.Garbage(nil)
+		if s = p.poll(); s.Failure != nil || s.AnsweredAt.IsZero() {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+// TestRule28ReadKeys: what a call bridge says of its activation key holds until a person says something else.
+func TestRule28ReadKeys(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		p := newPolled(t, h, double.Start)
+		p.set(p.given())
+		keys := func() BridgeActivation {
+			t.Helper()
+			all, err := h.engine.Activations(t.Context(), h.account)
+			must(t, err)
+			return all[0]
+		}
+		s := p.poll()
+		if s.Licensing == nil || s.Licensing.Document != "clusterLicensing" || len(s.Licensing.Features) != 2 || s.Licensing.Features[1].Status != "expired" {
+			t.Errorf("got %+v", s.Licensing)
+		}
+		until := time.Date(2026, 5, 30, 0, 0, 0, 0, time.UTC)
+		if a := keys(); len(a.Keys) != 1 || a.Keys[0].Bridge != "127.0.0.1" || !a.Keys[0].Present || !a.Keys[0].Read || !a.Keys[0].Until.Equal(until) || a.Level != 0 {
+			t.Errorf("got %+v", a)
+		}
+		h.receive(h.engine, p.receiver, body(run1, story()...))
+		p.bridge.Set("/clusterLicensing", "") // an older version has its own only
+		p.bridge.Set("/system/licensing", "<licensing><features><callBridge><status>noLicense</status></callBridge></features></licensing>")
+		s = p.poll()
+		if a := keys(); s.Licensing.Document != "licensing" || len(a.Keys) != 1 || a.Keys[0].Bridge != bridgeA || a.Keys[0].Present || a.Level != 3 {
+			t.Errorf("got %+v, %+v", s.Licensing, a)
+		}
+		if advice := strings.Join(s.Advice(), " "); !strings.Contains(advice, "no activation key") {
+			t.Errorf("got the advice %q", advice)
+		}
+		must(t, h.engine.SetActivation(t.Context(), "admin", h.account, "main", meeting.Key{Present: true}))
+		if a := keys(); len(a.Keys) != 1 || !a.Keys[0].Present || a.Keys[0].Read || a.Level != 0 {
+			t.Errorf("after a person said that it is there: got %+v", a)
+		}
+	})
+}
+
+// TestActiveLicenses: whose license is in use there is set beside the meetings that run here.
+func TestActiveLicenses(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		p := newPolled(t, h, double.Start)
+		p.set(p.given())
+		s := p.poll()
+		if s.Active == nil || s.Active.There != 1 || s.Active.Here != 0 || fmt.Sprint(s.Active.OnlyThere) != "[ada@acme.example]" || !strings.Contains(strings.Join(s.Advice(), " "), "ada@acme.example") {
+			t.Errorf("got %+v", s.Active)
+		}
+		h.receive(h.engine, p.receiver, body(run1, story()[:5]...)) // in a space of hers
+		if s = p.poll(); s.Active.There != 1 || s.Active.Here != 1 || len(s.Active.OnlyThere) != 0 {
+			t.Errorf("got %+v", s.Active)
+		}
+	})
+}
+
+// TestDetailsAreReadWhenDue: users and spaces are read one by one when they are new, changed, old, counted otherwise, or when a
+// person asks, and not each hour.
+func TestDetailsAreReadWhenDue(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		p := newPolled(t, h, double.Start)
+		p.set(p.given())
+		singles := func() (users, spaces int) {
+			for _, path := range p.bridge.Asked() {
+				if strings.HasPrefix(path, "/users/") {
+					users++
+				}
+				if strings.HasPrefix(path, "/coSpaces/") {
+					spaces++
+				}
+			}
+			return users, spaces
+		}
+		hourly := func(what string, users, spaces int) {
+			t.Helper()
+			h.clock.Advance(directoryEvery)
+			h.engine.pollDue(t.Context())
+			if u, s := singles(); u != users || s != spaces {
+				t.Errorf("%s: %d users and %d spaces were read, want %d and %d", what, u, s, users, spaces)
+			}
+			if sum, err := h.engine.Directory(t.Context(), h.account); err != nil || sum.Users != 5 {
+				t.Errorf("%s: got %+v, %v", what, sum, err)
+			}
+		}
+		hourly("at first", 5, 4)
+		hourly("an hour later", 0, 0)
+		p.bridge.Edit("/coSpaces", "Nobody's", "Somebody's")
+		hourly("a space has another name", 0, 1)
+		p.bridge.Edit("/system/multipartyLicensing", "<personalLicenses>2<", "<personalLicenses>3<")
+		hourly("somebody was given a license", 5, 0)
+		all, err := h.engine.PollBridgeAPIs(t.Context(), "admin", h.account, "Main")
+		must(t, err)
+		if u, s := singles(); u != 5 || s != 4 || all[0].Found.Failure != nil {
+			t.Errorf("by hand: %d users and %d spaces were read", u, s)
+		}
+		h.clock.Advance(detailsFor - directoryEvery)
+		hourly("after six hours", 5, 4)
 	})
 }
 

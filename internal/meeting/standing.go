@@ -191,6 +191,7 @@ type Key struct {
 	Bridge  string
 	Present bool
 	Until   time.Time // zero for no end
+	Read    bool      // the call bridge itself said so; otherwise a person did
 }
 
 // Valid reports whether the key is there at an instant.

@@ -117,6 +117,14 @@ func apiStateOf(f conference.APIState) api.BridgeAPIState {
 		out.Licenses = &api.BridgeAPILicenses{Users: m.Users, Personal: m.Personal, Participants: m.Participants, Calls: m.Calls, Weighted: m.Weighted,
 			WithoutPersonal: m.WithoutPmp, WeightedWithoutPersonal: m.WeightedNoPmp}
 	}
+	if l := f.Licensing; l != nil {
+		out.Licensing = &api.BridgeLicensing{Document: l.Document, Features: each(l.Features, func(v conference.APIFeature) api.BridgeFeature {
+			return api.BridgeFeature{Name: v.Name, Status: v.Status, Expiry: optional(v.Expiry)}
+		})}
+	}
+	if a := f.Active; a != nil {
+		out.Active = &api.BridgeActive{There: a.There, Here: a.Here, OnlyThere: a.OnlyThere}
+	}
 	if t := f.Tail; t.State != "" {
 		out.Tail = &api.BridgeTail{State: t.State, CallBridge: t.CallBridge, Session: t.Session, Next: t.Next, Heard: t.Heard, Lost: t.Lost}
 	}

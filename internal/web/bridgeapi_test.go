@@ -92,4 +92,29 @@ func TestRule26FaceUsage(t *testing.T) {
 	if d := readFace[callbridge.Usage](w, "/system/MPLicenseUsage?hostId=another"); d.Total != 0 {
 		t.Errorf("another host: %+v", d)
 	}
+	// With a second bridge there are two hosts, and their parts are the account's use.
+	if _, err := w.CreateBridge(t.Context(), "acme.example", api.NewBridge{Name: "branch"}); err != nil {
+		t.Fatal(err)
+	}
+	hosts := readFace[callbridge.KnownHosts](w, "/system/MPLicenseUsage/knownHosts")
+	if hosts.Total != 2 || hosts.Hosts[0].ID == hosts.Hosts[1].ID {
+		t.Fatalf("got hosts %+v", hosts)
+	}
+	var sum [2]callbridge.Hundredths
+	for i, h := range hosts.Hosts {
+		part := readFace[callbridge.Usage](w, "/system/MPLicenseUsage?hostId="+string(h.ID)+"&startTime="+all.Entries[5].Time.Format(time.RFC3339))
+		if part.Total != 6 {
+			t.Errorf("host %d: got %+v", i, part)
+		}
+		for _, e := range part.Entries {
+			sum[i] += e.Personal + e.Full
+		}
+	}
+	if max(sum[0], sum[1]) != 600 || min(sum[0], sum[1]) != 0 {
+		t.Errorf("got %v hundredths of three moments, want all on the host of the bridge that has the meetings", sum)
+	}
+	status := readFace[callbridge.Status](w, "/system/status")
+	if whole := readFace[callbridge.Usage](w, "/system/MPLicenseUsage?hostId="+string(status.HostID)+"&startTime="+all.Entries[5].Time.Format(time.RFC3339)); whole.Total != 6 || whole.Entries[0] != all.Entries[0] {
+		t.Errorf("the account: got %+v", whole)
+	}
 }

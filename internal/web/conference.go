@@ -56,7 +56,7 @@ func (s *server) createBridge(ctx context.Context, in *struct {
 
 func bridgeOf(b conference.Bridge) api.Bridge {
 	return api.Bridge{
-		ID: b.ID, Name: b.Name, CreatedAt: b.CreatedAt, Allowed: b.Allowed, CallBridges: append([]string{}, b.CallBridges...), LastPostAt: optional(b.LastPostAt),
+		ID: b.ID, Name: b.Name, CreatedAt: b.CreatedAt, Allowed: b.Allowed, CallBridges: append([]string{}, b.CallBridges...), Quarantined: b.Quarantined, LastPostAt: optional(b.LastPostAt),
 		Posts: b.Posts, Records: b.Records, Repeats: b.Repeats, Conflicts: b.Conflicts, Missing: b.Missing, Announced: b.Announced, Refused: b.Refused, Changing: b.Changing,
 	}
 }

@@ -232,7 +232,7 @@ func activationOf(a conference.BridgeActivation) api.Activation {
 	return api.Activation{
 		Bridge: a.Bridge, Name: a.Name, Level: a.Level, RenewedAt: optional(a.RenewedAt), Why: each(a.Why, meetingReason),
 		Keys: each(a.Keys, func(k meeting.Key) api.ActivationKey {
-			return api.ActivationKey{CallBridge: k.Bridge, Present: k.Present, Until: optional(k.Until)}
+			return api.ActivationKey{CallBridge: k.Bridge, Present: k.Present, Read: k.Read, Until: optional(k.Until)}
 		}),
 		Features: each(a.Features, func(f meeting.Pushed) api.Feature {
 			return api.Feature{Name: f.Name, Status: f.Status, Expiry: optional(f.Expiry)}

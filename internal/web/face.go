@@ -325,10 +325,18 @@ func faceActiveLicenses(ctx context.Context, f *face) (any, error) {
 	return d, err
 }
 
-func faceKnownHosts(_ context.Context, f *face) (any, error) {
+// faceKnownHosts lists a host for each bridge: what they count adds up to the account.
+func faceKnownHosts(ctx context.Context, f *face) (any, error) {
 	var d callbridge.KnownHosts
-	var err error
-	d.List, d.Hosts, err = pageOf(f, []callbridge.Host{{ID: callbridge.Text(conference.HostID(f.account))}})
+	all, err := f.Conference.FaceHosts(ctx, f.account)
+	if err != nil {
+		return nil, err
+	}
+	hosts := make([]callbridge.Host, len(all))
+	for i, h := range all {
+		hosts[i] = callbridge.Host{ID: callbridge.Text(h.ID)}
+	}
+	d.List, d.Hosts, err = pageOf(f, hosts)
 	return d, err
 }
 
@@ -338,8 +346,17 @@ const usageDays = 7
 // faceUsage lists our count every five minutes, the newest first. Both bounds are included.
 func faceUsage(ctx context.Context, f *face) (any, error) {
 	var d callbridge.Usage
+	bridge := ""
 	if host := f.query.Get("hostId"); host != "" && !strings.EqualFold(host, conference.HostID(f.account)) {
-		return d, nil
+		hosts, err := f.Conference.FaceHosts(ctx, f.account)
+		if err != nil {
+			return nil, err
+		}
+		at := slices.IndexFunc(hosts, func(h conference.FaceHost) bool { return strings.EqualFold(h.ID, host) })
+		if at < 0 {
+			return d, nil
+		}
+		bridge = hosts[at].Bridge
 	}
 	to, err := f.instant("endTime", f.Now())
 	if err != nil {
@@ -349,7 +366,7 @@ func faceUsage(ctx context.Context, f *face) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := f.Conference.Snapshots(ctx, f.account, conference.SnapshotFilter{From: from, To: to.Add(time.Second)})
+	all, err := f.Conference.Snapshots(ctx, f.account, conference.SnapshotFilter{From: from, To: to.Add(time.Second), Bridge: bridge})
 	if err != nil {
 		return nil, err
 	}

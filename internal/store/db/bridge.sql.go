@@ -234,7 +234,7 @@ func (q *Queries) PutBridgeAPI(ctx context.Context, arg PutBridgeAPIParams) erro
 }
 
 const runningFace = `-- name: RunningFace :many
-SELECT meeting_id, meeting_key, name, space, call_type, bridges, started_at, participants_max, segments, records FROM meeting
+SELECT meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, participants_max, segments, records FROM meeting
 WHERE account_id = $1 AND ended_at = 0 AND started_at >= $2 AND meeting_id > $3
 ORDER BY meeting_id LIMIT $4
 `
@@ -248,6 +248,7 @@ type RunningFaceParams struct {
 
 type RunningFaceRow struct {
 	MeetingID       string
+	ClusterID       string
 	MeetingKey      string
 	Name            string
 	Space           string
@@ -275,6 +276,7 @@ func (q *Queries) RunningFace(ctx context.Context, arg RunningFaceParams) ([]Run
 		var i RunningFaceRow
 		if err := rows.Scan(
 			&i.MeetingID,
+			&i.ClusterID,
 			&i.MeetingKey,
 			&i.Name,
 			&i.Space,
