@@ -281,7 +281,7 @@ func (e *Engine) Peaks(ctx context.Context, account string, from, to time.Time) 
 				Meetings: []PeakMeeting{}}
 			if m.peak > 0 {
 				p.Entitled = meeting.Entitled(owned[l.Tag()], m.at)
-				if err := p.fill(ctx, tx, account); err != nil {
+				if err := p.fill(ctx, e, tx, account); err != nil {
 					return err
 				}
 			}
@@ -293,7 +293,7 @@ func (e *Engine) Peaks(ctx context.Context, account string, from, to time.Time) 
 }
 
 // fill finds the meetings of the peak, the largest first.
-func (p *PeakUsage) fill(ctx context.Context, tx *store.Tx, account string) error {
+func (p *PeakUsage) fill(ctx context.Context, e *Engine, tx *store.Tx, account string) error {
 	at := store.Ms(p.At)
 	all, err := takings(ctx, tx, account, at, at+1)
 	if err != nil {
@@ -318,6 +318,16 @@ func (p *PeakUsage) fill(ctx context.Context, tx *store.Tx, account string) erro
 		}
 		p.Meetings = append(p.Meetings, PeakMeeting{Meeting: t.meeting, Name: h.Name, Space: h.Space, Host: h.host, Bridge: t.cluster, Sixths: t.sixths,
 			Class: t.class, User: t.user, From: store.At(t.from), To: ended(t.shown), Why: why})
+	}
+	if p.Tag != meeting.Personal.Tag() {
+		return nil
+	}
+	seconds, err := e.readOverlaps(ctx, tx, account, []window{{at, at + 1}})
+	if err != nil {
+		return err
+	}
+	for i := range p.Meetings {
+		p.Meetings[i].Why = append(p.Meetings[i].Why, seconds.at(p.Meetings[i].Meeting, p.At)...)
 	}
 	return nil
 }

@@ -131,6 +131,16 @@ func (e *Engine) replay(ctx context.Context, account string, rows []db.Meeting, 
 			wrong[row.ClusterID] = append(wrong[row.ClusterID], held{row.MeetingID, row.MeetingKey, row.DirectoryVersion, row.EndedAt, row.Estimated, row.Lost, told})
 		}
 	}
+	err := e.store.View(ctx, func(tx *store.Tx) error {
+		r.tags, r.totals = nil, map[string]*ReplayTotal{}
+		if err := r.total(ctx, tx, account, true, func(d *decidedAgain) []storedSegment { return d.before }, func(t *ReplayTotal) (*int64, *int64) { return &t.MeetingsBefore, &t.BeforeSixthSeconds }); err != nil {
+			return err
+		}
+		return r.total(ctx, tx, account, policy == nil, func(d *decidedAgain) []storedSegment { return d.after }, func(t *ReplayTotal) (*int64, *int64) { return &t.MeetingsNow, &t.NowSixthSeconds })
+	})
+	if err != nil {
+		return r.out, err
+	}
 	for _, tag := range r.tags {
 		r.out.Totals = append(r.out.Totals, *r.totals[tag])
 	}
@@ -174,9 +184,16 @@ type replayer struct {
 	closed map[string]map[string]time.Time // by cluster
 	posts  map[int64]*journalPost          // of one cluster
 	of     string                          // the cluster of posts
+	done   []decidedAgain
 	totals map[string]*ReplayTotal
 	tags   []string
 	out    Replay
+}
+
+// decidedAgain is what a meeting takes, as stored and as decided now.
+type decidedAgain struct {
+	meeting       string
+	before, after []storedSegment
 }
 
 // meeting decides one meeting again and notes what differs. It returns the records as the call bridges sent them.
@@ -297,8 +314,7 @@ func (r *replayer) compare(row *db.Meeting, v *view, keys []string) error {
 	if err != nil {
 		return err
 	}
-	r.count(before, func(t *ReplayTotal) (*int64, *int64) { return &t.MeetingsBefore, &t.BeforeSixthSeconds })
-	r.count(after, func(t *ReplayTotal) (*int64, *int64) { return &t.MeetingsNow, &t.NowSixthSeconds })
+	r.done = append(r.done, decidedAgain{row.MeetingID, before, after})
 	for i := range max(len(before), len(after)) {
 		was, is := "", ""
 		facts := now.Facts
@@ -344,24 +360,63 @@ func instant(ms int64) string {
 	return store.At(ms).Format(time.RFC3339)
 }
 
-// count adds segments to the totals.
-func (r *replayer) count(segments []storedSegment, to func(*ReplayTotal) (meetings, sixthSeconds *int64)) {
-	seen := map[string]bool{}
-	for _, s := range segments {
-		t := r.totals[s.Tag]
+// total adds what meetings take to the totals, second meetings of a personal license as they are counted: where a policy says so,
+// on a shared one. What other meetings hold is as it is stored. A policy that is only asked about has no such option.
+func (r *replayer) total(ctx context.Context, tx *store.Tx, account string, share bool, segments func(*decidedAgain) []storedSegment, to func(*ReplayTotal) (meetings, sixthSeconds *int64)) error {
+	var all taken
+	var times []window
+	ours := make(map[string]bool, len(r.done))
+	for i := range r.done {
+		d := &r.done[i]
+		ours[d.meeting] = true
+		for _, s := range segments(d) {
+			end := s.To
+			if end == far {
+				end = max(s.From, r.now)
+			}
+			all = append(all, taking{from: s.From, to: end, shown: s.To, sixths: s.Sixths, tag: s.Tag, meeting: d.meeting, user: s.User})
+			if s.User != "" {
+				times = append(times, window{s.From, end})
+			}
+		}
+	}
+	if share && len(times) > 0 {
+		held, err := r.engine.readOverlaps(ctx, tx, account, times)
+		if err != nil {
+			return err
+		}
+		for _, h := range held.held {
+			if ours[h.Meeting] {
+				continue
+			}
+			other := taking{from: store.Ms(h.From), to: r.now, tag: meeting.Personal.Tag(), meeting: h.Meeting, user: h.User}
+			if !h.To.IsZero() {
+				other.to = store.Ms(h.To)
+			}
+			all = append(all, other)
+		}
+		if all, err = all.share(ctx, tx, account); err != nil {
+			return err
+		}
+	}
+	seen := map[[2]string]bool{}
+	for i := range all {
+		s := &all[i]
+		if !ours[s.meeting] {
+			continue
+		}
+		t := r.totals[s.tag]
 		if t == nil {
-			t = &ReplayTotal{Tag: s.Tag}
-			r.totals[s.Tag] = t
-			r.tags = append(r.tags, s.Tag)
+			t = &ReplayTotal{Tag: s.tag}
+			r.totals[s.tag] = t
+			r.tags = append(r.tags, s.tag)
 		}
 		meetings, seconds := to(t)
-		if !seen[s.Tag] {
-			seen[s.Tag] = true
+		if id := [2]string{s.meeting, s.tag}; !seen[id] {
+			seen[id] = true
 			*meetings++
 		}
-		if s.To == far {
-			s.To = max(s.From, r.now)
-		}
-		*seconds += (s.To - s.From) / 1000 * s.Sixths
+		*seconds += (s.to - s.from) / 1000 * s.sixths
 	}
+	return nil
 }

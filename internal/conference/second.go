@@ -211,17 +211,36 @@ const maxSecondFacts = 3
 
 // first tells the meeting that holds the license of another one.
 func (all *overlapping) first(m *Meeting, o *meeting.Overlap) {
-	second := all.held[o.Second]
-	code := meeting.FirstOfSome
-	if shares(all.policies[second.Meeting].Policy) {
-		code = meeting.FirstHeld
-	}
-	fact := all.fact(code, second.Meeting, o)
+	fact := all.fact(all.firstCode(o), all.held[o.Second].Meeting, o)
 	for i := range m.Segments {
 		if s := &m.Segments[i]; s.User != "" && s.overlaps(o) {
 			s.add(fact)
 		}
 	}
+}
+
+// at says what a meeting that is charged to a personal license has to do with second meetings at one moment.
+func (all *overlapping) at(id string, moment time.Time) []Fact {
+	var out []Fact
+	add := func(overlaps []int, fact func(o *meeting.Overlap) Fact) {
+		for _, i := range overlaps {
+			o := &all.overlaps[i]
+			if !o.From.After(moment) && (o.To.IsZero() || moment.Before(o.To)) && len(out) < maxSecondFacts {
+				out = append(out, fact(o))
+			}
+		}
+	}
+	add(all.seconds[id], func(o *meeting.Overlap) Fact { return all.fact(meeting.SecondCharged, all.held[o.First].Meeting, o) })
+	add(all.firsts[id], func(o *meeting.Overlap) Fact { return all.fact(all.firstCode(o), all.held[o.Second].Meeting, o) })
+	return out
+}
+
+// firstCode is what the meeting that holds a license says of another one that asks for it.
+func (all *overlapping) firstCode(o *meeting.Overlap) string {
+	if shares(all.policies[all.held[o.Second].Meeting].Policy) {
+		return meeting.FirstHeld
+	}
+	return meeting.FirstOfSome
 }
 
 // second flags a second meeting, or makes it take a shared license meanwhile.

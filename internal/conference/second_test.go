@@ -2,6 +2,7 @@ package conference
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -99,6 +100,25 @@ func TestRule24ChargedOrShared(t *testing.T) {
 			if got, want := h.inHours(e), hour+" pmp-plus 12; "+hour+" pmp-plus 6; "+hour+" smp-plus 6"; got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
+		}
+		peaks, err := h.engine.Peaks(t.Context(), h.account, start.Add(-time.Hour), start.Add(12*time.Hour))
+		must(t, err)
+		at := slices.IndexFunc(peaks, func(p PeakUsage) bool { return p.Tag == meeting.Personal.Tag() })
+		for i, want := range []string{meeting.FirstOfSome, meeting.SecondCharged} {
+			if p := peaks[at]; p.Sixths != 12 || len(p.Meetings) != 2 || !slices.ContainsFunc(p.Meetings[i].Why, func(f Fact) bool { return f.Code == want }) {
+				t.Errorf("meeting %d of the peak: got %+v, want it to say %s", i, p.Meetings, want)
+			}
+		}
+		again := h.replayAll(h.engine, ReplayOptions{}, 2) // in steps, so that what is second to a meeting of another step counts
+		minutes := map[string]int64{}
+		for _, v := range again.Totals {
+			if v.BeforeSixthSeconds != v.NowSixthSeconds || v.MeetingsBefore != v.MeetingsNow {
+				t.Errorf("replay: got %+v", v)
+			}
+			minutes[v.Tag] += v.NowSixthSeconds / 60 / int64(meeting.Full)
+		}
+		if want := map[string]int64{"cms-pmp-plus": 30 + 30 + 10 + 30 + 10 + 10, "cms-smp-plus": 20}; again.Differing != 0 || !maps.Equal(minutes, want) {
+			t.Errorf("replay: got %v and %+v, want %v license minutes", minutes, again.Differences, want)
 		}
 		all := h.meetings(h.engine)
 		slices.Reverse(all)
