@@ -312,9 +312,9 @@ func TestRule28Activation(t *testing.T) {
 		why   []string
 	}{
 		"nothing known":  {nil, 0, nil},
-		"all there":      {[]Key{{"a", true, time.Time{}}, {"b", true, dayAt(11)}}, 0, nil},
-		"one is missing": {[]Key{{"a", true, time.Time{}}, {"b", false, time.Time{}}}, HighestLevel, []string{KeyMissing}},
-		"one has ended":  {[]Key{{"a", true, now}}, HighestLevel, []string{KeyOver}},
+		"all there":      {[]Key{{Bridge: "a", Present: true}, {Bridge: "b", Present: true, Until: dayAt(11)}}, 0, nil},
+		"one is missing": {[]Key{{Bridge: "a", Present: true}, {Bridge: "b"}}, HighestLevel, []string{KeyMissing}},
+		"one has ended":  {[]Key{{Bridge: "a", Present: true, Until: now}}, HighestLevel, []string{KeyOver}},
 	} {
 		level, why := Activation(tc.keys, now)
 		if level != tc.level || !slices.Equal(codes(why), tc.why) {
