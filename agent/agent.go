@@ -227,7 +227,6 @@ func (a *Agent) change(ctx context.Context, first bool, change func(st *state, n
 			return err
 		}
 	}
-	st.tick(a.reading())
 	if err := change(st, st.Clock.Wall); err != nil {
 		return err
 	}
@@ -249,8 +248,20 @@ func (a *Agent) change(ctx context.Context, first bool, change func(st *state, n
 	return nil
 }
 
-// load reads the state, or makes it again from what is left, and returns the bytes beside it.
+// load reads the state, moves its clocks, and takes over what the anchors remember, in this order: what a restored state makes
+// up for as time passes and what an anchor has seen already are the same time. The bytes come beside it.
 func (a *Agent) load(ctx context.Context) (*state, []byte, error) {
+	st, raw, err := a.read(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	st.tick(a.reading())
+	st.remember(a.recall(ctx))
+	return st, raw, nil
+}
+
+// read is the state as it was kept, or made again from what is left, and its bytes.
+func (a *Agent) read(ctx context.Context) (*state, []byte, error) {
 	raw, err := a.keeper.Load(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load the state: %w", err)
@@ -261,7 +272,6 @@ func (a *Agent) load(ctx context.Context) (*state, []byte, error) {
 			return nil, nil, err
 		}
 	}
-	st.remember(a.recall(ctx))
 	return st, raw, nil
 }
 

@@ -8,7 +8,9 @@ import (
 )
 
 const (
-	// lookEvery is how often Run saves the clocks, so that time which only it saw passing outlives a crash.
+	// keepEvery is how often Run saves the clocks, so that time which only it saw passing outlives a crash; lookEvery is how
+	// often while something counts it, and how often Run looks at the clocks at all.
+	keepEvery = 12 * time.Hour
 	lookEvery = time.Hour
 	// afterTrouble is how long Run waits when the state itself cannot be read or written.
 	afterTrouble = time.Minute
@@ -16,9 +18,9 @@ const (
 
 // Run does what has to be done regularly until ctx ends, and then returns nil: it reports when the next authorization is
 // due (every 30 days, every 12 hours while out of compliance), renews the identity after 180 days, repeats what failed, a
-// registration too, with growing delays, never earlier than the authority asked for, and saves the clocks every hour, at the
-// start and at the end. It comes up to five percent before the times that Status shows. Failures are logged and kept in the
-// state; only a state that cannot be used at the start ends Run.
+// registration too, with growing delays, never earlier than the authority asked for, and saves the clocks every hour while
+// something counts time, every 12 hours otherwise, at the start and at the end. It comes up to five percent before the times
+// that Status shows. Failures are logged and kept in the state; only a state that cannot be used at the start ends Run.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := a.keep(ctx); err != nil {
 		return fmt.Errorf("run: %w", err)
@@ -67,15 +69,20 @@ func (a *Agent) pause(ctx context.Context, wait time.Duration, changed <-chan ti
 
 // step does what is due and says how long nothing will be.
 func (a *Agent) step(ctx context.Context) (time.Duration, error) {
-	st, _, err := a.load(ctx)
+	st, _, err := a.read(ctx)
 	if err != nil {
 		return 0, err
 	}
 	now := a.now()
-	wait := st.Clock.Wall.Add(lookEvery).Sub(now)
-	if wait <= 0 || wait > lookEvery { // or the clock was set back
+	every := keepEvery
+	if st.evaluating() || st.Clock.Suspect != nil || st.Removal != nil || st.Lapsed.For > 0 {
+		every = lookEvery
+	}
+	left := st.Clock.Wall.Add(every).Sub(now)
+	if left <= 0 || left > every { // or the clock was set back
 		return 0, a.keep(ctx)
 	}
+	wait := min(left, lookEvery)
 	if j := st.Joined; j != nil {
 		if j.due(st, now) {
 			return 0, a.regularMember(ctx)

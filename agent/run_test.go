@@ -197,14 +197,14 @@ func TestRunSavesTheEvaluationHourly(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- p.Run(ctx) }()
 		time.Sleep(100*time.Hour + time.Minute)
-		st, _, err := p.load(t.Context())
+		st, _, err := p.read(t.Context())
 		p.must(err)
 		if st.evaluation().Used != 100*time.Hour {
 			t.Errorf("after 100 h and a minute %s are saved, want 100h", st.evaluation().Used)
 		}
 		cancel()
 		p.must(<-done)
-		st, _, err = p.load(t.Context())
+		st, _, err = p.read(t.Context())
 		p.must(err)
 		if st.evaluation().Used != 100*time.Hour+time.Minute {
 			t.Errorf("after the end %s are saved", st.evaluation().Used)

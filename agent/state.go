@@ -193,7 +193,11 @@ func (st *state) tick(r license.Reading) {
 	st.Clock = before.Advance(r)
 	passed, ran := st.Clock.Passed-before.Passed, st.Clock.Ran-before.Ran
 	if st.evaluating() {
-		st.Evaluations = st.Evaluations.Spend(st.licensed(), st.tags(), passed)
+		spent := passed
+		if st.Identity != nil { // from its end on
+			spent = min(passed, st.Clock.Now().Sub(st.Identity.ExpiresAt))
+		}
+		st.Evaluations = st.Evaluations.Spend(st.licensed(), st.tags(), spent)
 	}
 	st.aged()
 	if over := st.overDeadline(); over < 0 {

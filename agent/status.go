@@ -117,7 +117,6 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 	if err := st.initialized(); err != nil {
 		return Status{}, err
 	}
-	st.tick(a.reading())
 	return st.show(), nil
 }
 
