@@ -129,7 +129,7 @@ func (a *Agent) regular(ctx context.Context, verb string) error {
 		return nil
 	}
 	st, _, err := a.load(ctx)
-	if err != nil || st.Identity != nil && st.scheduleOf(verb).due(a.now()) {
+	if err != nil || st.live() && st.scheduleOf(verb).due(a.now()) {
 		return errors.Join(cause, err)
 	}
 	a.opts.Logger.WarnContext(ctx, "no answer that counts; it will be tried again", "verb", verb, "error", cause)

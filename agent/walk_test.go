@@ -25,6 +25,9 @@ type walk struct {
 	contact   time.Time     // last answer
 	short     time.Time     // first answer of an uninterrupted lack
 	saved     [][]byte
+	holds     bool          // registered, and not by its own administrator's act otherwise since
+	steady    time.Duration // the machine has run since its clock last leapt
+	late      bool          // it is shown as expired, or in evaluation
 	allowed   license.Function
 	shown     time.Duration // evaluation used, as shown
 }
@@ -95,7 +98,7 @@ func (w *walk) noted(st *state) {
 // pass lets time pass on a machine that runs.
 func (w *walk) pass(d time.Duration) {
 	before := w.state()
-	w.truth = w.truth.Add(d)
+	w.truth, w.steady = w.truth.Add(d), w.steady+d
 	w.clock.add(d)
 	if after := w.state(); before.evaluating() && after.evaluating() || after.evaluating() && before.Identity != nil {
 		spent := d
@@ -132,6 +135,13 @@ func (w *walk) check(own bool) {
 			w.policy, d, w.evaluated, w.truth.Sub(w.contact), w.short, st.standing(), st.Clock)
 	}
 	w.allowed = d.Function
+	shown := license.ShownStatus(st.standing(), st.Clock.Now())
+	late := st.Answer != nil && !w.truth.Before(st.Answer.Deadline) || st.Identity != nil && !w.truth.Before(st.Identity.ExpiresAt)
+	worse := shown == license.StatusExpired || shown == license.StatusEvaluation || shown == license.StatusEvalExpired
+	if worse && w.steady < license.Patience && w.holds && st.Removal == nil && st.Answer != nil && st.answered() != "" && !late && !w.late {
+		w.rt.Fatalf("a clock that leapt %s ago shows %s: %+v", w.steady, shown, st.Clock)
+	}
+	w.late = worse // what was believed once stays until a contact
 	if s, err := w.Status(w.t.Context()); err != nil || s.Decision.Function != d.Function {
 		w.rt.Fatalf("status %+v, %v; decision %+v", s.Decision, err, d)
 	}
@@ -139,9 +149,8 @@ func (w *walk) check(own bool) {
 
 // deserved says whether what really happened lets the policy take something away.
 func (w *walk) deserved(slack time.Duration) bool {
-	st := w.state()
 	switch {
-	case st.Identity == nil:
+	case !w.holds:
 		return w.evaluated+slack >= license.Evaluation
 	case w.policy != "ucm-12":
 		return false
@@ -162,6 +171,7 @@ func (w *walk) registerNow() {
 	}
 	w.must(err)
 	st := w.state()
+	w.holds = true
 	w.noted(st)
 	w.healed(st)
 }
@@ -191,6 +201,11 @@ func TestNoHarmOnAnyWalk(t *testing.T) {
 	keys := newDesk(t, func() time.Time { return start }).keys
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWalk(t, rt, keys)
+		if rapid.Bool().Draw(rt, "evaluated before") {
+			w.use(1)
+			w.pass(95 * day)
+			w.allowed = w.Decision().Function
+		}
 		act := func(own bool, do func()) func(*rapid.T) {
 			return func(*rapid.T) {
 				do()
@@ -206,12 +221,14 @@ func TestNoHarmOnAnyWalk(t *testing.T) {
 					j = -j
 				}
 				w.clock.jump(j)
+				w.steady = 0
 				w.settled()
 			}),
 			"restart": act(false, func() {
 				off := drawTime(rt, "off", 60*day)
 				w.truth = w.truth.Add(off)
 				w.clock.restart(off)
+				w.steady = 0
 				w.starts++
 				w.boot()
 				w.of(w.policy)
@@ -244,12 +261,17 @@ func TestNoHarmOnAnyWalk(t *testing.T) {
 				if len(w.saved) == 0 {
 					return
 				}
-				w.keep.raw = rapid.SampledFrom(w.saved).Draw(rt, "snapshot")
+				w.keep.raw = w.saved[rapid.IntRange(0, len(w.saved)-1).Draw(rt, "snapshot")]
 				w.boot()
+				w.must(w.Agent.keep(w.t.Context())) // as Run begins
 				w.restored()
 			}),
-			"register":   act(true, func() { w.registerNow() }),
-			"deregister": act(true, func() { _, _ = w.Deregister(w.t.Context()) }),
+			"register": act(true, func() { w.registerNow() }),
+			"deregister": act(true, func() {
+				if _, err := w.Deregister(w.t.Context()); err == nil {
+					w.holds = false
+				}
+			}),
 		})
 	})
 }
@@ -259,7 +281,7 @@ func TestNoHarmOnAnyWalk(t *testing.T) {
 func (w *walk) restored() {
 	st := w.state()
 	w.evaluated = max(w.evaluated, min(st.evaluation().Used, license.Evaluation))
-	w.contact, w.short = time.Time{}, time.Time{}
+	w.contact, w.short, w.holds, w.late = time.Time{}, time.Time{}, st.Identity != nil, true
 	if st.Answer != nil {
 		w.contact = st.Answer.ServerTime
 		if st.Short != nil {
