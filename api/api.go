@@ -100,7 +100,8 @@ type Instance struct {
 	Version          string        `json:"version,omitempty" doc:"Version that it said it has."`
 	UDI              string        `json:"udi" doc:"Product id and serial number, which identify it for ever."`
 	VirtualAccount   string        `json:"virtualAccount" doc:"Name of the virtual account whose licenses it uses."`
-	State            string        `json:"state" enum:"Active,Overdue,Expired,Reserved,Removed" doc:"Overdue: 10 days past its announced contact. Expired: its certificate ended. Reserved: it holds a reservation and never reports."`
+	State            string        `json:"state" enum:"Active,Overdue,Expired,Duplicate,Reserved,Removed" doc:"Overdue: 10 days past its announced contact. Expired: its certificate ended. Duplicate: two copies of its state are at work. Reserved: it holds a reservation and never reports."`
+	Next             string        `json:"next,omitempty" doc:"What to do; absent when there is nothing."`
 	Authorization    string        `json:"authorization,omitempty" doc:"What its last report was answered; absent before the first."`
 	StatusSince      *time.Time    `json:"statusSince,omitempty" doc:"Since when the authorization is so."`
 	ExportControlled bool          `json:"exportControlled" doc:"Whether it may use export-controlled functions."`
@@ -110,7 +111,7 @@ type Instance struct {
 	LastContact      *time.Time    `json:"lastContact,omitempty" doc:"When it reported last."`
 	NextContact      *time.Time    `json:"nextContact,omitempty" doc:"When it will report next."`
 	Deadline         *time.Time    `json:"deadline,omitempty" doc:"Until when its authorization holds without a report."`
-	ForkedAt         *time.Time    `json:"forkedAt,omitempty" doc:"When two copies of its state were first seen at work."`
+	ForkedAt         *time.Time    `json:"forkedAt,omitempty" doc:"When two copies of its state were first seen at work; absent again once that is settled."`
 	RemovedAt        *time.Time    `json:"removedAt,omitempty" doc:"When it was removed."`
 	RemovedBy        string        `json:"removedBy,omitempty" doc:"Who removed it."`
 	Usage            []InstanceUse `json:"usage" nullable:"false" doc:"What it uses now."`

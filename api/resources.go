@@ -140,6 +140,11 @@ func (c *Client) MoveInstance(ctx context.Context, account, ref, va string) (Ins
 	return write[Instance](ctx, c, http.MethodPost, at("accounts", account, "instances", ref, "move"), InstanceMove{VirtualAccount: va})
 }
 
+// SettleInstance says that one copy of a product instance is at work, and takes the mark of two from it.
+func (c *Client) SettleInstance(ctx context.Context, account, ref string) (Instance, error) {
+	return write[Instance](ctx, c, http.MethodPost, at("accounts", account, "instances", ref, "settle"), struct{}{})
+}
+
 // Events lists an account's events, the oldest first.
 func (c *Client) Events(ctx context.Context, account string) iter.Seq2[Event, error] {
 	return pages[Event](ctx, c, at("accounts", account, "events"), nil)

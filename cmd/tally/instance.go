@@ -66,6 +66,9 @@ func showInstance(i api.Instance) func(io.Writer) {
 		if i.ForkedAt != nil {
 			pairs = append(pairs, "Two copies at work since", i.ForkedAt)
 		}
+		if i.Next != "" {
+			pairs = append(pairs, "What to do", i.Next)
+		}
 		fields(w, pairs...)
 		if len(i.Usage) == 0 {
 			return
@@ -122,4 +125,21 @@ func (c instanceMoveCmd) Run(ctx context.Context, s *shell) error {
 		return err
 	}
 	return s.say(i, "%s (%s) is in %s now", i.Product, i.ID, i.VirtualAccount)
+}
+
+type instanceSettleCmd struct {
+	Instance string `arg:"" help:"Id, UDI, serial number or host name."`
+}
+
+// Run takes the mark of two copies from a product instance.
+func (c instanceSettleCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	i, err := r.SettleInstance(ctx, account, c.Instance)
+	if err != nil {
+		return err
+	}
+	return s.say(i, "%s (%s) is %s; if two copies of it are at work, the next exchange of the other one shows it again", i.Product, i.ID, i.State)
 }

@@ -85,6 +85,7 @@ type program struct {
 		Show   instanceShowCmd   `cmd:"" help:"Show one product instance."`
 		Remove instanceRemoveCmd `cmd:"" help:"Remove a product instance; its licenses are free at once."`
 		Move   instanceMoveCmd   `cmd:"" help:"Move a product instance to another virtual account."`
+		Settle instanceSettleCmd `cmd:"" help:"Say that one copy of a product instance is at work."`
 	} `cmd:"" help:"Product instances."`
 	Reservation struct {
 		Create  reservationCreateCmd  `cmd:"" help:"Reserve licenses for a product that cannot be reached."`

@@ -24,9 +24,11 @@ type Instance struct {
 	UDI              string
 	VirtualAccount   string
 	VirtualAccountID string
-	// State is Active, Overdue (10 days past its announced contact), Expired (its certificate ended), Reserved (it holds a
-	// reservation and never calls) or Removed.
+	// State is Active, Overdue (10 days past its announced contact), Expired (its certificate ended), Duplicate (two copies of
+	// its state are at work), Reserved (it holds a reservation and never calls) or Removed; Next says what to do, empty for
+	// nothing.
 	State string
+	Next  string
 	// Status is what its last report was answered; empty before the first.
 	Status           license.AuthorizationStatus
 	StatusSince      time.Time
@@ -37,7 +39,7 @@ type Instance struct {
 	LastContact      time.Time
 	NextContact      time.Time
 	Deadline         time.Time
-	// ForkedAt is when two copies of its state were first seen at work; zero for never.
+	// ForkedAt is when two copies of its state were first seen at work; zero for never, or settled.
 	ForkedAt  time.Time
 	RemovedAt time.Time
 	RemovedBy string
@@ -50,23 +52,6 @@ type UsageRow struct {
 	Name  string
 	Count int64
 	Since time.Time
-}
-
-// overdueAfter is how long past its announced contact a product counts as overdue (smart licensing, section 13.3).
-const overdueAfter = 10 * 24 * time.Hour
-
-func instanceState(state string, expires, next, now time.Time) string {
-	switch {
-	case state == stateRemoved:
-		return "Removed"
-	case state == stateReserved:
-		return "Reserved"
-	case !now.Before(expires):
-		return "Expired"
-	case !next.IsZero() && now.Sub(next) > overdueAfter:
-		return "Overdue"
-	}
-	return "Active"
 }
 
 // Instances lists the product instances of an account, or of one virtual account, removed ones included.
@@ -86,15 +71,20 @@ func (a *Authority) Instances(ctx context.Context, who access.Person, account, v
 		if err != nil {
 			return err
 		}
+		stock, err := loadInventory(ctx, tx, id, false)
+		if err != nil {
+			return err
+		}
 		for {
 			rows, err := tx.Instances(ctx, db.InstancesParams{AccountID: id, After: page.After, Page: page.rows()})
 			if err != nil {
 				return err
 			}
 			rows, next = cut(rows, page, func(r db.InstancesRow) string { return r.InstanceID })
+			covered := a.covered(stock, rows, uses, tx.Now())
 			for _, r := range rows {
 				if only == "" || r.VaID == only {
-					out = append(out, instanceOf(r, names[r.VaID], uses[r.InstanceID], tx.Now()))
+					out = append(out, instanceOf(r, names[r.VaID], uses[r.InstanceID], covered[r.InstanceID], tx.Now()))
 				}
 			}
 			if len(out) > 0 || next == "" {
@@ -118,13 +108,17 @@ func (a *Authority) usageByInstance(ctx context.Context, tx *store.Tx, account s
 	return out, nil
 }
 
-func instanceOf(r db.InstancesRow, va string, uses []UsageRow, now time.Time) Instance {
+func instanceOf(r db.InstancesRow, va string, uses []UsageRow, covered bool, now time.Time) Instance {
 	if r.State == stateReserved {
 		r.RemovedAt, r.RemovedBy = 0, "" // what its key gets to hear if it calls
 	}
+	state, next := license.StateOfInstance(license.InstanceStanding{
+		ID: r.InstanceID, Removed: r.State == stateRemoved, Reserved: r.State == stateReserved, Expires: store.At(r.ExpiresAt), Next: store.At(r.NextAt), Forked: store.At(r.ForkedAt),
+		Status: license.AuthorizationStatus(r.Status), Covered: covered,
+	}, now)
 	return Instance{
 		ID: r.InstanceID, Product: r.Product, Hostname: r.Hostname, Version: r.Version, UDI: r.Udi, VirtualAccount: va, VirtualAccountID: r.VaID,
-		State:  instanceState(r.State, store.At(r.ExpiresAt), store.At(r.NextAt), now),
+		State: string(state), Next: next,
 		Status: license.AuthorizationStatus(r.Status), StatusSince: store.At(r.StatusAt), ExportControlled: r.ExportControlled,
 		RegisteredAt: store.At(r.RegisteredAt), RenewedAt: store.At(r.RenewedAt), ExpiresAt: store.At(r.ExpiresAt), LastContact: store.At(r.AnsweredAt),
 		NextContact: store.At(r.NextAt), Deadline: store.At(r.DeadlineAt), ForkedAt: store.At(r.ForkedAt), RemovedAt: store.At(r.RemovedAt), RemovedBy: r.RemovedBy, Usage: uses,

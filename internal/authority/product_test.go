@@ -27,6 +27,7 @@ type site struct {
 	store   *store.Store
 	clock   *storetest.Clock
 	account authority.Account
+	keys    *trust.Keys
 }
 
 func newSite(t testing.TB, st *store.Store, clock *storetest.Clock) *site {
@@ -35,7 +36,7 @@ func newSite(t testing.TB, st *store.Store, clock *storetest.Clock) *site {
 	if err != nil {
 		t.Fatalf("open keys: %v", err)
 	}
-	s := &site{t: t, store: st, clock: clock, Authority: authority.New(authority.Options{Store: st, Keys: keys, Catalog: license.DefaultCatalog(), Now: clock.Now})}
+	s := &site{t: t, store: st, clock: clock, keys: keys, Authority: authority.New(authority.Options{Store: st, Keys: keys, Catalog: license.DefaultCatalog(), Now: clock.Now})}
 	if s.account, err = s.CreateAccount(t.Context(), admin, "acme.example"); err != nil {
 		t.Fatalf("create account: %v", err)
 	}

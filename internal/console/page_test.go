@@ -121,7 +121,7 @@ func TestProductsShowRegistrationAndAuthorizationApart(t *testing.T) {
 	in := authority.Instance{
 		ID: "ins_1", Product: canary, Hostname: canary, Version: canary, UDI: canary, VirtualAccount: canary, State: "Overdue",
 		Status: license.StatusOutOfCompliance, RegisteredAt: now.Add(-200 * day), RenewedAt: now.Add(-20 * day), ExpiresAt: now.Add(345 * day),
-		NextContact: now.Add(12 * time.Hour), Deadline: now.Add(90 * day), ForkedAt: now.Add(-time.Hour),
+		NextContact: now.Add(12 * time.Hour), Deadline: now.Add(90 * day), ForkedAt: now.Add(-time.Hour), Next: "Two copies of its state: " + canary,
 		Usage: []authority.UsageRow{{Tag: "t", Name: canary, Count: 4, Since: now}},
 	}
 	gone := authority.Instance{ID: "ins_2", Product: canary, UDI: canary, State: stateRemoved, RemovedAt: now}

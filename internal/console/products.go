@@ -54,7 +54,7 @@ func stateTone(state string) tone {
 		return good
 	case "Overdue":
 		return alert
-	case "Expired":
+	case "Expired", "Duplicate":
 		return bad
 	}
 	return quiet

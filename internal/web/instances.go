@@ -9,7 +9,7 @@ import (
 
 func instanceOf(i authority.Instance) api.Instance {
 	return api.Instance{
-		ID: i.ID, Product: i.Product, Hostname: i.Hostname, Version: i.Version, UDI: i.UDI, VirtualAccount: i.VirtualAccount, State: i.State,
+		ID: i.ID, Product: i.Product, Hostname: i.Hostname, Version: i.Version, UDI: i.UDI, VirtualAccount: i.VirtualAccount, State: i.State, Next: i.Next,
 		Authorization: string(i.Status), StatusSince: optional(i.StatusSince), ExportControlled: i.ExportControlled, RegisteredAt: i.RegisteredAt,
 		RenewedAt: optional(i.RenewedAt), ExpiresAt: optional(i.ExpiresAt), LastContact: optional(i.LastContact), NextContact: optional(i.NextContact),
 		Deadline: optional(i.Deadline), ForkedAt: optional(i.ForkedAt), RemovedAt: optional(i.RemovedAt), RemovedBy: i.RemovedBy,
@@ -48,6 +48,13 @@ func (s *server) removeInstance(ctx context.Context, in *struct {
 	ReturnCode string `query:"returnCode" doc:"The return code of a product that holds a reservation."`
 }) (*struct{}, error) {
 	return nil, s.Authority.RemoveInstance(ctx, in.Who, in.Account, in.Instance, in.ReturnCode)
+}
+
+func (s *server) settleInstance(ctx context.Context, in *InstancePath) (*reply[api.Instance], error) {
+	if err := s.Authority.SettleInstance(ctx, in.Who, in.Account, in.Instance); err != nil {
+		return nil, err
+	}
+	return s.showInstance(ctx, in)
 }
 
 func (s *server) moveInstance(ctx context.Context, in *struct {

@@ -83,6 +83,7 @@ func (s *server) routes() []route {
 		{"GET", account + "/instances/{instance}", keyed, access.See, rest("get-instance", "Find a product instance", s.showInstance)},
 		{"DELETE", account + "/instances/{instance}", keyed, access.Manage, rest("remove-instance", "Remove a product instance", s.removeInstance)},
 		{"POST", account + "/instances/{instance}/move", keyed, access.Manage, rest("move-instance", "Move a product instance to another virtual account", s.moveInstance)},
+		{"POST", account + "/instances/{instance}/settle", keyed, access.Manage, rest("settle-instance", "Say that one copy of a product instance is at work", s.settleInstance)},
 
 		{"GET", account + "/events", keyed, access.See, rest("list-events", "List the events, the oldest first", s.listEvents)},
 		{"GET", account + "/events/verification", keyed, access.See, rest("verify-events", "Check the event chain and the books", s.verifyEvents)},

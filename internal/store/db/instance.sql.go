@@ -575,7 +575,7 @@ func (q *Queries) RenewInstance(ctx context.Context, arg RenewInstanceParams) er
 const reregisterInstance = `-- name: ReregisterInstance :exec
 UPDATE instance SET va_id = $3, product = $4, version = $5, hostname = $6, state = $7, incarnation = $8, token_id = $9,
   export_controlled = $10, registered_at = $11, renewed_at = $12, nonce = $13, key_thumbprint = $14, public_key = $15, prepared = $16,
-  certificate = $17, expires_at = $18, status = $19, status_at = $20, removed_at = 0, removed_by = '', removed_why = ''
+  certificate = $17, expires_at = $18, status = $19, status_at = $20, forked_at = 0, removed_at = 0, removed_by = '', removed_why = ''
 WHERE account_id = $1 AND instance_id = $2
 `
 
