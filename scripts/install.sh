@@ -20,11 +20,11 @@ tools() {
 # wanted prints the packages that are not here yet. gcc is for the race detector, chromium for
 # the tests of the console's pages, openssl reads the certificates as a stranger would, and centreon-plugins, with the
 # modules that it only recommends, has the check of call bridges. slapd is the directory server that LDAP sources read,
-# zbar-tools reads QR codes as a camera would.
+# squid the proxy that products go through, and zbar-tools reads QR codes as a camera would.
 wanted() {
   local package
   for package in gcc libc6-dev openssl chromium centreon-plugins libxml-simple-perl libjson-perl libdatetime-perl \
-    libwww-perl liblwp-protocol-https-perl slapd zbar-tools; do
+    libwww-perl liblwp-protocol-https-perl slapd squid zbar-tools; do
     [[ "$(dpkg -s "$package" 2>/dev/null)" == *"Status: install ok installed"* ]] || echo "$package"
   done
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql

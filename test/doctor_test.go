@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/trust"
+	"github.com/tallystick/tallystick/test/play"
 )
 
 // patient is a registered product whose way to its authority is broken in every way that the field knows.
@@ -90,6 +92,15 @@ func (p *patient) standing() string {
 	return fmt.Sprint(r["status"], r["instance"], a["status"], a["deadline"], doc["licenses"])
 }
 
+// tries renews the registration, which waits for no second try when it is refused here; it returns the exit code.
+func (p *patient) tries() int {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), 3*time.Second) // it would go on for a minute
+	defer cancel()
+	_, _, code := play.Run(ctx, p.env, tallyAgent(), "--state", p.state, "license", "smart", "renew", "id")
+	return code
+}
+
 // examine runs the doctor and wants one step to fail, and the others not to be blamed for it.
 func (p *patient) examine(t *testing.T, step, mend string) {
 	t.Helper()
@@ -127,6 +138,9 @@ func TestDoctor(t *testing.T) {
 	}
 	keeps := func(t *testing.T) {
 		t.Helper()
+		if code := p.tries(); code == 0 && t.Name() != "TestDoctor/healthy_again" {
+			t.Error("a report came through")
+		}
 		if now := p.standing(); now != good {
 			t.Errorf("the state became worse:\n%s\nwas\n%s", now, good)
 		}
@@ -187,6 +201,32 @@ func TestDoctor(t *testing.T) {
 			p.env = append(healthy[:len(healthy):len(healthy)], "TALLY_TEST_CLOCK="+p.file("clock", shift))
 			p.examine(t, "clock", "set the clock of this host")
 		}
+	})
+	t.Run("through a proxy", func(t *testing.T) {
+		proxy := play.Squid(t, "product", "the right one", portOf(t, p.srv.URL))
+		through := func(user, password, authority string) {
+			t.Helper()
+			args := []string{"transport", "proxy", proxy, "--authority", authority}
+			if user != "" {
+				args = append(args, "--user", user, "--password-file", p.file("password", password+"\n"))
+			}
+			p.agent(0, args...)
+		}
+		through("product", "the wrong one", p.address())
+		p.examine(t, "proxy", "set the right ones")
+		keeps(t)
+		through("", "", p.address())
+		p.examine(t, "proxy", "set user and password")
+		through("product", "the right one", "https://localhost:1")
+		p.examine(t, "proxy", "allow CONNECT to localhost:1")
+		through("product", "the right one", p.address())
+		out := p.agent(0, "doctor")
+		if !strings.Contains(out, "the proxy opened a way to localhost:") || strings.Contains(out, "failed") {
+			t.Errorf("a healthy way through a proxy:\n%s", out)
+		}
+		p.agent(0, "report")
+		good = p.standing() // with a later deadline
+		p.agent(0, "transport", "direct", p.address())
 	})
 	t.Run("healthy again", func(t *testing.T) {
 		keeps(t)
