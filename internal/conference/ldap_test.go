@@ -48,6 +48,63 @@ func refusedWith(t *testing.T, what, code string, err error) {
 	}
 }
 
+// TestOtherSettingsReleaseWhatIsHeld: a reading that waits for a person is that of the source as it was; once the source is another
+// one, or its server, nobody can agree to it any more. How often it is read, and what is held, changes nothing of it.
+func TestOtherSettingsReleaseWhatIsHeld(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		e := h.withKeys(t.TempDir())
+		s, err := e.AddLDAP(t.Context(), "admin", h.account, source("staff", "ldap://127.0.0.1"))
+		must(t, err)
+		hold := func() Run {
+			t.Helper()
+			put := sourcePut{source: directory.Source{Kind: directory.LDAP, ID: s.ID, Name: s.Name, Users: people(30, directory.Yes)}}
+			_, err := e.putSource(t.Context(), "admin", h.account, put)
+			must(t, err)
+			put.source.Users = put.source.Users[:3]
+			r, err := e.putSource(t.Context(), "admin", h.account, put)
+			must(t, err)
+			if r.State != RunHeld {
+				t.Fatalf("got %+v, want it held", r)
+			}
+			return r
+		}
+		set := func(change func(*LDAPSource)) {
+			t.Helper()
+			_, err := e.SetLDAP(t.Context(), "admin", h.account, "staff", secret, change)
+			must(t, err)
+		}
+		for name, change := range map[string]func(*LDAPSource){
+			"filter": func(s *LDAPSource) { s.Filter = "(uid=*)" },
+			"server": func(s *LDAPSource) { s.URL = "ldap://127.0.0.1:1389" },
+		} {
+			held := hold()
+			set(func(s *LDAPSource) { s.Every, s.Limits.Removals = time.Hour, 20 })
+			if states := h.runStates(e); states[held.ID] != RunHeld {
+				t.Errorf("%s, after another interval: got %q, want it held", name, states[held.ID])
+			}
+			set(change)
+			if states := h.runStates(e); states[held.ID] != RunSuperseded {
+				t.Errorf("after another %s: got %q", name, states[held.ID])
+			}
+			if _, err := e.AcceptSource(t.Context(), "admin", h.account, "staff"); license.AsError(err) == nil {
+				t.Errorf("after another %s: what was read before was accepted, %v", name, err)
+			}
+		}
+	})
+}
+
+// runStates are the states of the runs in the history, by id.
+func (h *house) runStates(e *Engine) map[string]string {
+	h.t.Helper()
+	runs, _, err := e.Runs(h.t.Context(), h.account, "", "", 100)
+	must(h.t, err)
+	out := map[string]string{}
+	for _, r := range runs {
+		out[r.ID] = r.State
+	}
+	return out
+}
+
 func TestLDAPSourcesAreChecked(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		e := h.withKeys(t.TempDir())

@@ -210,7 +210,8 @@ func (e *Engine) TestLDAP(ctx context.Context, account, name string) (LDAPTest, 
 }
 
 // SetLDAP changes a source; change is given what is known of it and may run twice. A new server address wants the password again, so
-// that nobody can have it sent elsewhere. What is in force stays until the source is read again. Errors are those of AddLDAP.
+// that nobody can have it sent elsewhere. What is in force stays until the source is read again; a reading that is held for a person
+// and was made with other settings is let go. Errors are those of AddLDAP.
 func (e *Engine) SetLDAP(ctx context.Context, who, account, name string, password trust.Secret, change func(*LDAPSource)) (s LDAPSource, err error) {
 	err = e.store.Update(ctx, "change LDAP source", func(tx *store.Tx) error {
 		chain, err := tx.Lock(ctx, account)
@@ -234,6 +235,9 @@ func (e *Engine) SetLDAP(ctx context.Context, who, account, name string, passwor
 		if err := e.setServer(ctx, tx, account, before, s, password, secret); err != nil {
 			return err
 		}
+		if err := releaseChanged(ctx, tx, account, rows, before, s); err != nil {
+			return err
+		}
 		if err := s.check(); err != nil {
 			return err
 		}
@@ -251,6 +255,23 @@ func (e *Engine) SetLDAP(ctx context.Context, who, account, name string, passwor
 		return err
 	})
 	return s, outcome("change LDAP source", err)
+}
+
+// releaseChanged lets go of readings that wait for a person and were made with other settings: what they say is not what the source
+// says now. Those of the source itself, and where its server changed, those of all sources of the server.
+func releaseChanged(ctx context.Context, tx *store.Tx, account string, rows []db.LdapSource, before, s LDAPSource) error {
+	d := sourced{tx: tx, conf: db.Conference{AccountID: account}}
+	was, is := before.LDAPSettings, s.LDAPSettings
+	was.Limits, is.Limits = directory.Limits{}, directory.Limits{} // they say what is held, not what is read
+	for _, r := range rows {
+		moved := s.LDAPServer != before.LDAPServer && r.ServerID == s.ServerID
+		if moved || r.SourceID == s.ID && is != was {
+			if err := d.release(ctx, directory.LDAP, r.SourceID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // setServer writes what changed of the server, for all sources that read it.

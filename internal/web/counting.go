@@ -18,10 +18,13 @@ type CountedPath struct {
 	To   string `query:"to" doc:"End of the period, which is not part of it; now when left out."`
 }
 
-// counted is the account that a question is about, and its period.
+// counted is the account that a question is about, and its period. An account without the engine has no counts, and is told so.
 func (s *server) counted(ctx context.Context, in *CountedPath) (id string, from, to time.Time, err error) {
 	if id, err = s.Authority.Scope(ctx, in.Who, access.See, in.Account); err == nil {
 		from, to, err = period(in.From, in.To)
+	}
+	if err == nil {
+		_, err = s.Conference.EngineVA(ctx, id)
 	}
 	return id, from, to, err
 }
@@ -129,6 +132,9 @@ func (s *server) showDemand(ctx context.Context, in *CountedPath) (*reply[api.De
 func (s *server) showCompliance(ctx context.Context, in *AccountPath) (*reply[api.Compliance], error) {
 	id, err := s.Authority.Scope(ctx, in.Who, access.See, in.Account)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := s.Conference.EngineVA(ctx, id); err != nil {
 		return nil, err
 	}
 	return s.compliance(ctx, id)
