@@ -45,6 +45,9 @@ type remembered struct {
 	Instance string `json:"instance,omitempty"`
 	// Usage keeps a product with licenses in use from looking like one without.
 	Usage map[license.Tag]int64 `json:"usage,omitempty"`
+	// Requested is the number of the last request for a reservation, Gone of the last that was given up. They never run back.
+	Requested int `json:"requested,omitempty"`
+	Gone      int `json:"gone,omitempty"`
 }
 
 func (a *Agent) anchors() []Anchor {
@@ -80,6 +83,7 @@ func (a *Agent) recall(ctx context.Context) memory {
 			known, ok := all[udi]
 			if ok {
 				r.Evaluations = known.Evaluations.Merge(r.Evaluations)
+				r.Requested, r.Gone = max(r.Requested, known.Requested), max(r.Gone, known.Gone)
 			}
 			all[udi] = r
 		}
@@ -100,6 +104,7 @@ func (st *state) remember(m memory) {
 		return
 	}
 	st.Evaluations = st.Evaluations.Merge(r.Evaluations)
+	st.rememberReservation(r.Requested, r.Gone)
 	if st.Fresh {
 		st.Fresh = false
 		if r.Instance != "" && st.Identity == nil {
@@ -122,6 +127,9 @@ func (a *Agent) anchor(ctx context.Context, st *state, m memory) {
 	}
 	r := remembered{Product: st.Product, Evaluations: st.Evaluations, Route: st.Route, Usage: st.Usage}
 	r.Route.Password = ""
+	if v := st.Reservation; v != nil {
+		r.Requested, r.Gone = v.Sequence, v.Gone
+	}
 	switch {
 	case st.Identity != nil:
 		r.Instance = st.Identity.Instance

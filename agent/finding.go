@@ -10,7 +10,8 @@ import (
 // Finding is something about the licensing of a product that somebody should look at. Nothing is stopped because of one.
 type Finding struct {
 	// Code is stable: clock-suspect, clock-behind, state-rebuilt, state-unknown, removal-unconfirmed, registration-failing,
-	// registration-expiring, renewal-late, orphan.
+	// registration-expiring, renewal-late, reservation-set-back, reservation-return-open, reservation-lacking,
+	// reservation-ending, orphan.
 	Code     string    `json:"code"`
 	Since    time.Time `json:"since,omitzero"`
 	Sentence string    `json:"text"`
@@ -72,6 +73,7 @@ func (st *state) findings() []Finding {
 		add("registration-failing", st.Asked.Tries.FailingSince, "Mend what is wrong, or end it: tally-agent license smart register cancel",
 			"The registration has no answer yet and is tried again on %s: %s.", st.Asked.Tries.Next.Format("2006-01-02 15:04 UTC"), st.Registered.Reason)
 	}
+	st.reservationFindings(add)
 	if st.Orphan != "" {
 		add("orphan", time.Time{}, "Remove it at the authority: tally instance remove "+st.Orphan,
 			"The instance %s was given up here while the authority could not be reached; it still holds licenses there.", st.Orphan)

@@ -61,6 +61,10 @@ func (a *Agent) register(ctx context.Context, token trust.Token, force bool) err
 	var product wire.Product
 	var t Transport
 	err := a.update(ctx, func(st *state, now time.Time) (err error) {
+		if st.reservationMode() {
+			return license.Refuse(license.KindConflict, "reservation-on", "give its licenses up and turn the mode off: tally-agent license smart reservation return, return complete, disable",
+				"the reservation mode is on; a product either reports or holds a reservation")
+		}
 		if st.live() && !force {
 			return license.Refuse(license.KindRefused, wire.CodeAlreadyRegistered, "deregister first, or register with force",
 				"the product is registered already, as %s of the account %s", st.Identity.Instance, st.Identity.Account.Name)

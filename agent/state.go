@@ -62,6 +62,8 @@ type state struct {
 	Lapsed license.Held `json:"lapsed,omitzero"`
 	// Orphan is the instance that was given up here without the authority confirming it.
 	Orphan string `json:"orphan,omitempty"`
+	// Reservation is the ceremony of a product on a closed site; nil when there never was one.
+	Reservation *reservation `json:"reservation,omitempty"`
 }
 
 // statement is something that the authority signed and that may allow less one day.
@@ -184,7 +186,7 @@ func (st *state) live() bool {
 // evaluating says whether the evaluation clock runs (domain rule 32). While a removal waits for its confirmation it does not:
 // a wrong No costs no day.
 func (st *state) evaluating() bool {
-	return !st.live() && st.Removal == nil && !st.Unknown && st.uses() && st.Joined == nil
+	return !st.live() && st.Removal == nil && !st.Unknown && st.reserved() == nil && st.uses() && st.Joined == nil
 }
 
 // tick moves every clock of the state to a reading.
@@ -200,6 +202,7 @@ func (st *state) tick(r license.Reading) {
 		st.Evaluations = st.Evaluations.Spend(st.licensed(), st.tags(), spent)
 	}
 	st.aged()
+	st.tickReservation(r.Wall, passed, ran)
 	if over := st.overDeadline(); over < 0 {
 		st.Lapsed = license.Held{}
 	} else {
@@ -236,6 +239,7 @@ func (st *state) standing() license.Standing {
 	if st.Short != nil {
 		s.Short = st.Short.Held
 	}
+	st.stands(&s)
 	return s
 }
 

@@ -16,6 +16,8 @@ const (
 	Registered          = string(license.Registered)
 	RegistrationExpired = string(license.RegistrationExpired)
 	RegistrationUnknown = string(license.RegistrationUnknown)
+	RegisteredSpecific  = string(license.RegisteredSpecific)
+	RegisteredUniversal = string(license.RegisteredUniversal)
 )
 
 // Waiting is the status of a license whose use the authority has not answered yet.
@@ -35,6 +37,8 @@ type Status struct {
 	Registration  Registration  `json:"registration"`
 	Authorization Authorization `json:"authorization"`
 	Licenses      []License     `json:"licenses,omitempty"`
+	// Reservation is where the ceremony of a reservation stands; absent when there never was one.
+	Reservation *ReservationStatus `json:"reservation,omitempty"`
 	// Decision is what the product may do now.
 	Decision Decision `json:"decision"`
 	// Cluster is the place of the product in its cluster; nil without one.
@@ -49,7 +53,8 @@ type Status struct {
 
 // Registration is the identity of the product.
 type Registration struct {
-	// Status is UNREGISTERED, REGISTERING, REGISTERED, REGISTRATION EXPIRED or REGISTERED - UNKNOWN.
+	// Status is UNREGISTERED, REGISTERING, REGISTERED, REGISTRATION EXPIRED, REGISTERED - UNKNOWN, or, with a reservation,
+	// REGISTERED - SPECIFIC LICENSE RESERVATION or REGISTERED - UNIVERSAL LICENSE RESERVATION.
 	Status           string    `json:"status"`
 	Account          string    `json:"account,omitempty"`
 	VirtualAccount   string    `json:"virtualAccount,omitempty"`
@@ -68,7 +73,8 @@ type Registration struct {
 
 // Authorization is the right to the use that was reported.
 type Authorization struct {
-	// Status is No Licenses in Use, EVAL MODE, EVAL EXPIRED, AUTHORIZED, OUT OF COMPLIANCE or AUTHORIZATION EXPIRED.
+	// Status is No Licenses in Use, EVAL MODE, EVAL EXPIRED, AUTHORIZED, OUT OF COMPLIANCE or AUTHORIZATION EXPIRED, or, with a
+	// reservation, AUTHORIZED - RESERVED or NOT AUTHORIZED - RESERVED.
 	Status string `json:"status"`
 	// Since is when the status came: the last answer, the first answer of an uninterrupted lack, or the deadline passed.
 	Since       time.Time `json:"since,omitzero"`
@@ -130,7 +136,7 @@ func (st *state) show() Status {
 			LastAttempt: st.Authorization.Last.show(), NextAttempt: st.Authorization.Next,
 			EvaluationSeconds: int64(standing.Evaluation.Remaining() / time.Second), EvaluationVersion: st.licensed(),
 		},
-		Decision: st.decide(), Findings: st.findings(), Cluster: st.showCluster(),
+		Reservation: st.showReservation(), Decision: st.decide(), Findings: st.findings(), Cluster: st.showCluster(),
 		ClockSkewSeconds: int64(st.Clock.Skew.Round(time.Second) / time.Second), WaitingIntervals: len(st.Intervals),
 	}
 	if st.Answer != nil {
@@ -145,6 +151,10 @@ func (st *state) show() Status {
 		s.Authorization.Since = standing.Short.Since
 	case license.StatusExpired:
 		s.Authorization.Since = st.Answer.Deadline
+	case license.StatusReserved:
+		s.Authorization.Since = st.reserved().InstalledAt
+	case license.StatusNotReserved:
+		s.Authorization.Since = standing.Lacking.Since
 	}
 	for _, u := range usesOf(st.Usage) {
 		if u.Count > 0 {
@@ -170,6 +180,9 @@ func (st *state) showRegistration(status license.RegistrationStatus) Registratio
 	if st.Asked != nil && st.Asked.Text != "" {
 		r.NextTry = st.Asked.Tries.Next
 	}
+	if g := st.reserved(); g != nil {
+		r.Account, r.VirtualAccount, r.Initial = g.Account.Name, g.VirtualAccount.Name, Attempt{Outcome: Succeeded, At: g.InstalledAt}
+	}
 	if id := st.Identity; id != nil && st.Removal == nil {
 		r.Account, r.VirtualAccount, r.Instance, r.ExportControlled = id.Account.Name, id.VirtualAccount.Name, id.Instance, id.Exported
 		r.Initial = Attempt{Outcome: Succeeded, At: id.RegisteredAt}
@@ -180,6 +193,10 @@ func (st *state) showRegistration(status license.RegistrationStatus) Registratio
 
 func (st *state) showLicense(u wire.Usage, shown license.AuthorizationStatus) License {
 	l := License{Tag: string(u.Tag), Count: u.Count, Status: string(shown)}
+	if st.reserved() != nil {
+		l.Name, l.Entitled, l.Shortage, l.Status = st.reservedLicense(u.Tag)
+		return l
+	}
 	if st.Answer == nil {
 		if st.Identity != nil && st.Removal == nil {
 			l.Status = Waiting

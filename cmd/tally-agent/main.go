@@ -60,8 +60,9 @@ type cli struct {
 				Auth reportCmd  `cmd:"" help:"Report now and get a new authorization."`
 				ID   renewIDCmd `cmd:"" name:"id" aliases:"ID" help:"Get a new ID certificate now."`
 			} `cmd:"" help:"Renew the authorization or the identity."`
-			Privacy    privacyCmd    `cmd:"" help:"Say what is not told to the authority."`
-			Deregister deregisterCmd `cmd:"" help:"Give the identity and the licenses back."`
+			Privacy     privacyCmd      `cmd:"" help:"Say what is not told to the authority."`
+			Deregister  deregisterCmd   `cmd:"" help:"Give the identity and the licenses back."`
+			Reservation reservationCmds `cmd:"" help:"Hold licenses by codes, without a connection."`
 		} `cmd:"" help:"Smart licensing."`
 	} `cmd:"" help:"License commands."`
 	Show struct {

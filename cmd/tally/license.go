@@ -63,10 +63,10 @@ func (c licenseShowCmd) Run(ctx context.Context, s *shell) error {
 	return nil
 }
 
-const licenseColumns = "license | tag | virtual account | bought | in use | lent | borrowed | available | short | status"
+const licenseColumns = "license | tag | virtual account | bought | in use | reserved | lent | borrowed | available | short | status"
 
 func licenseRow(l api.License) []any {
-	return []any{l.License, l.Tag, l.VirtualAccount, l.Quantity, l.InUse, l.Lent, l.Borrowed, l.Available, l.Shortage, l.Status}
+	return []any{l.License, l.Tag, l.VirtualAccount, l.Quantity, l.InUse, l.Reserved, l.Lent, l.Borrowed, l.Available, l.Shortage, l.Status}
 }
 
 // writeReasons says why a license stands as it does.

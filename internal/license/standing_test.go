@@ -110,8 +110,9 @@ func TestShown(t *testing.T) {
 		{"R9 registering again", with(func(s *Standing) { s.Registering = true }), expires, RegistrationExpired, StatusEvaluation},
 		{"R11 said to be removed", with(func(s *Standing) { s.Registered, s.Leaving = false, true }), noon, Unregistered, StatusEvaluation},
 		{"R5 of reliability: the state is lost", Standing{Unknown: true, UsesLicenses: true}, noon, RegistrationUnknown, StatusUnknown},
-		{"A9 reserved", Standing{UsesLicenses: true, Reserved: true}, noon, Unregistered, StatusReserved},
-		{"A10 reserved too little", Standing{UsesLicenses: true, Reserved: true, Uncovered: true}, noon, Unregistered, StatusNotReserved},
+		{"A9 reserved", Standing{UsesLicenses: true, Reserved: true}, noon, RegisteredSpecific, StatusReserved},
+		{"A10 reserved too little", Standing{UsesLicenses: true, Reserved: true, Uncovered: true}, noon, RegisteredSpecific, StatusNotReserved},
+		{"A9 universal", Standing{UsesLicenses: true, Reserved: true, Universal: true}, noon, RegisteredUniversal, StatusReserved},
 	} {
 		if got := ShownRegistration(c.s, c.at); got != c.reg {
 			t.Errorf("%s: registration is %s, want %s", c.name, got, c.reg)

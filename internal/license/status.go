@@ -13,6 +13,9 @@ const (
 	RegistrationExpired RegistrationStatus = "REGISTRATION EXPIRED"
 	// RegistrationUnknown is a product that was registered and has lost what it knew about it.
 	RegistrationUnknown RegistrationStatus = "REGISTERED - UNKNOWN"
+	// RegisteredSpecific and RegisteredUniversal are products that hold a reservation.
+	RegisteredSpecific  RegistrationStatus = "REGISTERED - SPECIFIC LICENSE RESERVATION"
+	RegisteredUniversal RegistrationStatus = "REGISTERED - UNIVERSAL LICENSE RESERVATION"
 )
 
 // AuthorizationStatus is what a product shows of its authorization.
@@ -73,9 +76,10 @@ type Standing struct {
 	Deadline time.Time
 	// Evaluation is that of the licensed version.
 	Evaluation EvaluationClock
-	// Reserved says that a reservation is installed, Uncovered that it lacks a tag or a count that is in use, and Lacking
-	// for how long.
+	// Reserved says that a reservation is installed, Universal that it covers every use, Uncovered that it lacks a tag or a
+	// count that is in use, and Lacking for how long.
 	Reserved  bool
+	Universal bool
 	Uncovered bool
 	Lacking   Held
 	// Short is for how long the answers have said out of compliance, from the first to the last of them: what no answer
@@ -87,6 +91,10 @@ type Standing struct {
 // ShownRegistration is the one place where the shown status of a registration is decided. now is the authority's time.
 func ShownRegistration(s Standing, now time.Time) RegistrationStatus {
 	switch {
+	case s.Reserved && s.Universal:
+		return RegisteredUniversal
+	case s.Reserved:
+		return RegisteredSpecific
 	case s.Unknown:
 		return RegistrationUnknown
 	case s.identityOver(now):
