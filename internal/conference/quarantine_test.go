@@ -114,6 +114,57 @@ func TestQuarantineOpensAndCloses(t *testing.T) {
 	})
 }
 
+// TestQuarantineOfMovedLegs: legs that went from one meeting to another, on a call bridge that counts and on one that does not any
+// more, leave what they would if the other had never counted; also when both meetings are on both call bridges.
+func TestQuarantineOfMovedLegs(t *testing.T) {
+	const corr9 = "55555555-0000-4000-8000-000000000009"
+	a := []rec{
+		callStart(0, 0, call1, corr1), legStart(1, 1, legA, call1), legIn(2, 2, legA, call1), callStart(3, 100, call3, corr9), legIn(4, 200, legA, call3),
+		legEnd(5, 300, legA), callEnd(6, 310, call3, 1, 210), callEnd(7, 320, call1, 1, 320),
+	}
+	b := []rec{
+		callStart(0, 30, call2, corr1), legStart(1, 31, legD, call2), legIn(2, 32, legD, call2), legStart(3, 33, legE, call2), legIn(4, 34, legE, call2), callStart(5, 110, call4, corr9),
+		legIn(6, 210, legD, call4), legIn(7, 250, legD, call2), legIn(8, 260, legD, call4), legEnd(9, 330, legD), callEnd(10, 331, call4, 1, 221), legEnd(11, 335, legE), callEnd(12, 340, call2, 2, 310),
+	}
+	run(t, func(t *testing.T, h *house) {
+		h.directory(true)
+		main, receiver := h.bridge("Main", bridgeA, bridgeB)
+		onlyA, truthA := h.bridge("Only A", bridgeA)
+		both, truth := h.bridge("Both", bridgeA, bridgeB)
+		of, other := posts(run2, b), h.open()
+		for i := range of {
+			of[i] = strings.ReplaceAll(of[i], bridgeA, bridgeB)
+			for _, r := range []string{receiver, truthA, truth} {
+				h.receive([]*Engine{h.engine, other}[i%2], r, of[i])
+				if at := len(a) - 1 - i; at >= 0 { // the other call bridge in reverse
+					h.receive(h.engine, r, posts(run1, a)[at])
+				}
+			}
+		}
+		check := func(what, want string) {
+			t.Helper()
+			for _, e := range []*Engine{other, h.engine, h.open()} {
+				if got, as := h.shapes(e, main), h.shapes(e, want); got != as || got == "" {
+					t.Fatalf("%s: got\n%s\nwant\n%s", what, got, as)
+				}
+			}
+			assertSegments(t, h, h.meetings(h.engine))
+		}
+		check("before", both)
+		for range 2 {
+			_, _, err := h.engine.Allow(t.Context(), "admin", h.account, "main", bridgeB, false)
+			must(t, err)
+			check("denied", onlyA)
+			_, _, err = other.Allow(t.Context(), "admin", h.account, "main", bridgeB, true)
+			must(t, err)
+			check("allowed", both)
+		}
+		if r := h.replayAll(h.engine, ReplayOptions{}, 100); r.Differing != 0 {
+			t.Errorf("replay differs: %+v", r.Differences)
+		}
+	})
+}
+
 // dying is a context that ends after it was asked some times, as a server that is killed between two statements.
 type dying struct {
 	context.Context
