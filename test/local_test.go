@@ -164,7 +164,7 @@ func TestLocalRESTOnASocket(t *testing.T) {
 	c.do(400, "PUT", "/v1/usage/cms-smp-plus", map[string]int{"count": -1})
 	c.do(400, "PUT", "/v1/usage/cms-smp-plus", map[string]int{"cuont": 1})
 	c.do(404, "GET", "/v1/nothing", nil)
-	c.do(413, "POST", "/v1/registration", map[string]string{"token": strings.Repeat("x", 70_000)})
+	c.do(413, "POST", "/v1/registration", map[string]string{"token": strings.Repeat("x", 200_000)})
 	token := h.newToken()
 	wantIn(t, c.do(200, "POST", "/v1/registration", map[string]any{"token": token}), `"status":"REGISTERED"`, `"status":"AUTHORIZED"`)
 	wantIn(t, c.do(422, "POST", "/v1/registration", map[string]any{"token": h.newToken()}), `"code":"already-registered"`)

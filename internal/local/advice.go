@@ -24,6 +24,9 @@ func adviseRegistration(s agent.Status) string {
 	if holder := elsewhere(s); holder != "" {
 		return holder
 	}
+	if text := adviseReservation(s); text != "" {
+		return text
+	}
 	r := s.Registration
 	failed := r.Initial.Outcome == agent.Failed
 	switch r.Status {
@@ -49,6 +52,23 @@ func adviseRegistration(s agent.Status) string {
 		return "Nothing."
 	}
 	return fmt.Sprintf("Nothing: it renews itself on %s.", Stamp(r.NextRenewal))
+}
+
+// adviseReservation is the next step of the ceremony; empty while the mode is off.
+func adviseReservation(s agent.Status) string {
+	r := s.Reservation
+	if r == nil || !r.Enabled {
+		return ""
+	}
+	switch r.State {
+	case agent.ReservationRequested:
+		return "Enter the request code at the authority, then install the authorization that it makes."
+	case agent.ReservationReserved:
+		return "Nothing. After an update is installed, enter its confirmation code at the authority."
+	case agent.ReservationReturned:
+		return "Enter the return code at the authority, then complete the return here."
+	}
+	return "Make a request code, or turn the reservation mode off to register."
 }
 
 // elsewhere names the node that does the licensing for a member of a cluster.

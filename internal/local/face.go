@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tallystick/tallystick/agent"
@@ -30,8 +31,10 @@ type Face struct {
 	// exchange holds one value while the small interface talks to the authority in the background.
 	exchange chan struct{}
 	work     sync.WaitGroup // ends with Close
-	ctx      context.Context
-	stop     context.CancelFunc
+	// hidden is the confirmation code that a caller of the small interface has taken note of.
+	hidden atomic.Pointer[string]
+	ctx    context.Context
+	stop   context.CancelFunc
 }
 
 // New makes a face. It starts nothing; Close waits for what a caller began and did not wait for.
@@ -89,7 +92,7 @@ func (f *Face) routes() []route {
 		{"PUT", "/v1/privacy", f.setPrivacy},
 		{"POST", "/v1/doctor", f.doctor},
 		{"GET", "/v1/firewall", f.firewall},
-	}, f.smallRoutes()...)
+	}, append(f.reservationRoutes(), f.smallRoutes()...)...)
 }
 
 // reply writes a document, or returns the error.

@@ -63,13 +63,54 @@ func ShowAll(s agent.Status) string {
 	p.line("UDI: %s\n", s.UDI)
 	p.title("Agent Version")
 	p.line("Smart Agent for Licensing: %s", s.AgentVersion)
+	if s.Reservation != nil {
+		p.line("")
+		p.title("Reservation Info")
+		p.line("License reservation: %s", enabled(s.Reservation.Enabled))
+	}
 	return p.String()
+}
+
+func enabled(on bool) string {
+	if on {
+		return "ENABLED"
+	}
+	return "DISABLED"
+}
+
+// reservation writes every code of the ceremony; none is a secret.
+func (p *page) reservation(s agent.Status) {
+	p.title("License Reservation")
+	r := s.Reservation
+	if r == nil {
+		p.line("License reservation: DISABLED\n")
+		return
+	}
+	p.line("License reservation: %s", enabled(r.Enabled))
+	status := "NOT INSTALLED"
+	if r.State == agent.ReservationReserved {
+		status = r.Type + " INSTALLED on " + Stamp(r.InstalledAt)
+	}
+	p.line("Overall status:\n  %s", s.UDI)
+	p.line("    Reservation status: %s", status)
+	for _, code := range []struct{ label, text string }{
+		{"Request code", r.RequestCode}, {"Last return code", r.LastReturnCode}, {"Last Confirmation code", r.ConfirmationCode},
+	} {
+		p.line("    %s: %s", code.label, cmp.Or(code.text, "<none>"))
+	}
+	for _, l := range r.Licenses {
+		p.line("    %s: %d reserved, %d in use", l.Tag, l.Reserved, l.Used)
+	}
+	p.line("")
 }
 
 // ShowStatus is for people: the same blocks after those on privacy and transport, and what to do next.
 func ShowStatus(s agent.Status) string {
 	var p page
 	p.line("Smart Licensing is ENABLED\n")
+	if s.Reservation != nil && s.Reservation.Enabled {
+		p.line("License Reservation is ENABLED\n")
+	}
 	p.line("Utility:\n  Status: DISABLED\n")
 	p.privacy(s)
 	p.transport(s)
@@ -86,13 +127,12 @@ func ShowStatus(s agent.Status) string {
 
 // privacy writes what the authority is not told.
 func (p *page) privacy(s agent.Status) {
-	on := map[bool]string{true: "ENABLED", false: "DISABLED"}
 	sending := "no"
 	if s.Product.Hostname != "" && !s.Privacy.Hostname {
 		sending = "yes"
 	}
 	p.line("Data Privacy:\n  Sending Hostname: %s", sending)
-	p.line("    Callhome hostname privacy: DISABLED\n    Smart Licensing hostname privacy: %s\n  Version privacy: %s\n", on[s.Privacy.Hostname], on[s.Privacy.Version])
+	p.line("    Callhome hostname privacy: DISABLED\n    Smart Licensing hostname privacy: %s\n  Version privacy: %s\n", enabled(s.Privacy.Hostname), enabled(s.Privacy.Version))
 }
 
 // transport writes the way to the authority.
@@ -127,7 +167,7 @@ func (p *page) reasons(licenses []agent.License) {
 func (p *page) registration(r agent.Registration) {
 	p.line("Registration:\n  Status: %s", r.Status)
 	registered := r.Instance != ""
-	if registered {
+	if r.Account != "" {
 		p.line("  Smart Account: %s\n  Virtual Account: %s", r.Account, r.VirtualAccount)
 	}
 	allowed := "Not Allowed"
@@ -252,6 +292,7 @@ func ShowTechSupport(s agent.Status, now time.Time) string {
 	p.line("UDI: %s\nName: %s\nVersion: %s\nHostname: %s\n", s.UDI, s.Product.Name, cmp.Or(s.Product.Version, "<empty>"), cmp.Or(s.Product.Hostname, "<empty>"))
 	p.title("Agent Version")
 	p.line("Smart Agent for Licensing: %s\n", s.AgentVersion)
+	p.reservation(s)
 	p.title("Upcoming Scheduled Jobs")
 	p.line("Current time: %s", Stamp(now))
 	for _, job := range []struct {

@@ -117,6 +117,24 @@ func states() map[string]agent.Status {
 			s.Registration.Status = agent.RegistrationUnknown
 			s.Findings = []agent.Finding{{Code: "state-unknown", Sentence: "This product was registered, and what it knew about it is lost.", Next: "Register again, with force; until then everything is allowed."}}
 		}),
+		"reserved": change(base, func(s *agent.Status) {
+			s.Registration = agent.Registration{Status: agent.RegisteredSpecific, Account: "acme.example", VirtualAccount: "Default", Initial: ok(registered)}
+			s.Authorization = agent.Authorization{Status: string(license.StatusReserved), Since: registered}
+			s.Licenses = []agent.License{{Tag: "cms-smp-plus", Name: "Shared Multiparty Plus", Count: 2, Status: string(license.StatusReserved), Entitled: 3}}
+			s.Reservation = &agent.ReservationStatus{
+				Enabled: true, State: agent.ReservationReserved, Type: "SPECIFIC", Sequence: 1, Version: 1, RequestCode: "REQUEST", ConfirmationCode: "CONFIRMATION", InstalledAt: registered,
+				Licenses: []agent.ReservedLicense{{Tag: "cms-smp-plus", Reserved: 3, Used: 2}},
+			}
+		}),
+		"reserved-too-little": change(base, func(s *agent.Status) {
+			s.Registration = agent.Registration{Status: agent.RegisteredUniversal, Account: "acme.example", VirtualAccount: "Default", Initial: ok(registered)}
+			s.Authorization = agent.Authorization{Status: string(license.StatusNotReserved), Since: registered}
+			s.Licenses = []agent.License{{Tag: "cms-smp-plus", Count: 4, Status: string(license.StatusNotReserved), Shortage: 1}}
+			s.Reservation = &agent.ReservationStatus{Enabled: true, State: agent.ReservationReserved}
+		}),
+		"reservation-requested": change(base, func(s *agent.Status) {
+			s.Reservation = &agent.ReservationStatus{Enabled: true, State: agent.ReservationRequested, Sequence: 1, RequestCode: "REQUEST"}
+		}),
 		"waiting": change(in, func(s *agent.Status) { s.Licenses[0].Status = agent.Waiting }),
 	}
 }
@@ -128,7 +146,7 @@ func TestShowInEveryState(t *testing.T) {
 			"all": ShowAll, "status": ShowStatus, "summary": ShowSummary, "usage": ShowUsage, "udi": ShowUDI,
 			"tech-support": func(s agent.Status) string { return ShowTechSupport(s, registered) },
 		} {
-			if verb != "all" && verb != "status" && name != "out-of-compliance" && name != "new" && name != "through-a-proxy" {
+			if verb != "all" && verb != "status" && name != "out-of-compliance" && name != "new" && name != "through-a-proxy" && name != "reserved" {
 				continue
 			}
 			path := filepath.Join("testdata", verb+"-"+name+".txt")
@@ -177,7 +195,7 @@ func grammar() map[string][]line {
 			authorization, usage, product, version, {rule, ""},
 		},
 		"authorization": {
-			{`  Status: (AUTHORIZED|OUT OF COMPLIANCE|AUTHORIZATION EXPIRED|NOT AUTHORIZED - RESERVED) on ` + date, ""},
+			{`  Status: (AUTHORIZED|OUT OF COMPLIANCE|AUTHORIZATION EXPIRED|AUTHORIZED - RESERVED|NOT AUTHORIZED - RESERVED) on ` + date, ""},
 			{`  Status: (EVAL MODE|EVAL EXPIRED|No Licenses in Use|UNKNOWN|AUTHORIZED - RESERVED|NOT AUTHORIZED - RESERVED)`, ""},
 			{`  Evaluation Period Remaining: \d+ days, \d+ hours, \d+ minutes, \d+ seconds`, ""},
 			{`  Last Communication Attempt: (None|` + outcome + `)`, ""}, {`    Failure reason: \S.*`, ""},

@@ -13,8 +13,8 @@ import (
 	"github.com/tallystick/tallystick/internal/license"
 )
 
-// maxBody bounds every body in bytes: the longest is a file with an authorization code.
-const maxBody = 64 << 10
+// maxBody bounds every body in bytes: the longest is an authorization of 64 KiB as text in a document.
+const maxBody = 192 << 10
 
 // problem is a refusal on the wire (RFC 9457) with a code and a hint.
 type problem struct {

@@ -36,15 +36,32 @@ func (f *Face) smallRoutes() []route {
 		{"PATCH", licensing + "/features", f.smallUpdateFeatures},
 	}
 	for i := range rows {
-		serve := rows[i].serve
-		rows[i].serve = func(w http.ResponseWriter, r *http.Request) error {
-			if err := serve(w, r); err != nil {
-				writeSmall(w, err)
-			}
-			return nil
-		}
+		rows[i].serve = smallAnswer(rows[i].serve)
 	}
 	return rows
+}
+
+// smallAnswer words refusals as the callers of the small interface know them.
+func smallAnswer(serve func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := serve(w, r); err != nil {
+			writeSmall(w, err)
+		}
+		return nil
+	}
+}
+
+// readExactly reads a body that is one value, which may not be null.
+func readExactly[T any](r *http.Request, into *T) error {
+	var value *T
+	if err := read(r, &value); err != nil {
+		return err
+	}
+	if value == nil {
+		return license.Refuse(license.KindInvalid, "malformed", "send a value", "the body is null")
+	}
+	*into = *value
+	return nil
 }
 
 // writeSmall words a refusal as such callers know it.
@@ -88,8 +105,11 @@ func smallAttempt(last agent.Attempt, next time.Time) map[string]any {
 // smallRegistration is the status of a registration in the words of the small interface.
 func smallRegistration(s agent.Status) string {
 	r := s.Registration
+	if v := s.Reservation; v != nil && v.State == agent.ReservationRequested {
+		return "RESERVATION_IN_PROGRESS"
+	}
 	switch r.Status {
-	case agent.Registered, agent.RegistrationUnknown:
+	case agent.Registered, agent.RegistrationUnknown, agent.RegisteredSpecific, agent.RegisteredUniversal:
 		return "COMPLETED"
 	case agent.Registering:
 		if r.Initial.Outcome == agent.Failed {
@@ -148,6 +168,11 @@ func (f *Face) smallStatus(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	reg, auth := s.Registration, s.Authorization
+	mode := s.Reservation != nil && s.Reservation.Enabled
+	authorized := smallAuthorization(auth.Status, registered)
+	if mode && s.Reservation.State != agent.ReservationReserved {
+		authorized = "NOT_AUTHORIZED"
+	}
 	return reply(w, map[string]any{
 		"udi": s.UDI,
 		"registration": map[string]any{
@@ -156,9 +181,9 @@ func (f *Face) smallStatus(w http.ResponseWriter, r *http.Request) error {
 			"renew_time": smallAttempt(reg.LastRenewal, reg.NextRenewal),
 		},
 		"authorization": map[string]any{
-			"status": smallAuthorization(auth.Status, registered), "renew_time": smallAttempt(auth.LastAttempt, auth.NextAttempt), "expires": smallTime(auth.Deadline),
+			"status": authorized, "renew_time": smallAttempt(auth.LastAttempt, auth.NextAttempt), "expires": smallTime(auth.Deadline),
 		},
-		"reservation_mode": false,
+		"reservation_mode": mode,
 		"transport":        map[string]any{"ssms": none(s.Transport), "proxy": proxy, "default_ssms": none(s.Transport)},
 		"features":         smallFeatures(s),
 		"product_license":  map[string]any{"active": s.Product.Name, "is_enterprise": true},

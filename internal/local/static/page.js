@@ -70,8 +70,8 @@ function facts(id, rows) {
 }
 
 function pill(id, text) {
-  const good = /^(REGISTERED|AUTHORIZED)/.test(text), bad = /EXPIRED|OUT OF|NOT AUTHORIZED/.test(text);
-  const alert = /UNREGISTERED|REGISTERING|EVAL MODE|UNKNOWN|RETURNED|REQUESTED/.test(text);
+  const good = /^(REGISTERED|AUTHORIZED|RESERVED)/.test(text), bad = /EXPIRED|OUT OF|NOT AUTHORIZED/.test(text);
+  const alert = /UNREGISTERED|REGISTERING|EVAL MODE|UNKNOWN|RETURNED|REQUESTED|^ON$/.test(text);
   $(id).textContent = text;
   $(id).className = 'pill ' + (bad ? 'bad' : alert ? 'alert' : good ? 'good' : '');
 }
@@ -113,7 +113,7 @@ function draw(s) {
   $('register-open').className = registered ? '' : 'primary';
   $('register').textContent = registered ? 'Reregister' : 'Register';
   const member = s.cluster?.role === 'member'; // its holder does the licensing
-  show('register-open', !member); show('transport-open', !member); show('privacy-form', !member);
+  show('register-open', !member && !s.reservation?.enabled); show('transport-open', !member); show('privacy-form', !member);
   show('renew-id', registered && !member); show('deregister', registered && !member); show('renew-auth', registered || member);
   show('cancel-registration', r.status === 'REGISTERING' && !member);
   show('cluster', !!s.cluster); show('cluster-table', !!s.cluster?.nodes);
@@ -125,6 +125,7 @@ function draw(s) {
         el('span', {class: 'hint'}, n.counts ? 'counts for ' + duration(n.remainingSeconds) + ' without another report' : 'silent for too long, no longer counted')))));
   }
 
+  drawReservation(s);
   const rows = (s.licenses || []).map(l => el('tr', {},
     el('td', {}, l.name || l.tag, el('span', {class: 'hint'}, l.tag)), el('td', {class: 'num'}, String(l.count)),
     el('td', {class: 'num'}, String(l.shortage || 0)),
@@ -138,6 +139,56 @@ function draw(s) {
   ]);
   $('send-hostname').checked = !s.privacy.hostname;
   $('send-version').checked = !s.privacy.version;
+}
+
+// code shows one code, to be copied or saved.
+function code(label, text, name) {
+  const copy = el('button', {type: 'button', id: 'copy-' + name}, 'Copy'), save = el('button', {type: 'button', id: 'save-' + name}, 'Save to a file');
+  copy.addEventListener('click', async () => { await navigator.clipboard.writeText(text); say('The ' + label.toLowerCase() + ' is copied.'); });
+  save.addEventListener('click', () => {
+    const url = URL.createObjectURL(new Blob([text + '\n'], {type: 'text/plain'}));
+    el('a', {href: url, download: name + '-code.txt'}).click();
+    setTimeout(() => URL.revokeObjectURL(url), 1000);
+  });
+  return el('div', {}, el('p', {class: 'hint'}, label), el('p', {class: 'code', id: name + '-code'}, text), el('div', {class: 'actions'}, copy, save));
+}
+
+function drawReservation(s) {
+  const v = s.reservation || {enabled: false}, state = v.enabled ? v.state || 'ON' : 'OFF';
+  const registered = s.registration.status === 'REGISTERED' || s.registration.status === 'REGISTRATION EXPIRED' || s.registration.status === 'REGISTERING';
+  const may = s.cluster?.role !== 'member';
+  pill('reservation-status', {OFF: 'OFF', ON: 'ON'}[state] || state);
+  $('reservation-text').textContent = {
+    OFF: registered ? 'For sites without a connection. Deregister the product first.' : 'For sites without a connection: licenses are held by codes that people carry.',
+    ON: 'Obtain a request code, which is entered at the authority.',
+    REQUESTED: 'Enter this code at the authority. It makes an authorization, which is installed here.',
+    RESERVED: 'Licenses are reserved for this product' + (v.type === 'UNIVERSAL' ? ', without a limit.' : '.') + ' To modify them, change the quantities at the authority and install its new authorization. Enter the confirmation code there.',
+    RETURNED: 'The licenses are given up. Enter the return code at the authority, where the product instance is removed; then complete the return here.',
+  }[state];
+  const codes = [];
+  if (v.enabled && v.requestCode && state === 'REQUESTED') codes.push(code('Request code', v.requestCode, 'request'));
+  if (v.confirmationCode) codes.push(code('Confirmation code', v.confirmationCode, 'confirmation'));
+  if (v.returnCode) codes.push(code('Return code', v.returnCode, 'return'));
+  const text = JSON.stringify([v.requestCode, v.confirmationCode, v.returnCode, state]);
+  if ($('codes').dataset.shown !== text) { // a button that has the focus is not drawn anew
+    $('codes').replaceChildren(...codes);
+    $('codes').dataset.shown = text;
+  }
+  show('reserved-table', state === 'RESERVED' && (v.licenses || []).length > 0);
+  $('reserved').replaceChildren(...(v.licenses || []).map(l => el('tr', {}, el('td', {}, l.name || l.tag, el('span', {class: 'hint'}, l.tag)),
+    el('td', {class: 'num'}, String(l.reserved)), el('td', {class: 'num'}, String(l.used)), el('td', {}, date(l.ends) || 'without an end'))));
+  show('reservation-enable', may && state === 'OFF' && !registered);
+  show('reservation-request', may && state === 'ON');
+  show('install-open', may && (state === 'REQUESTED' || state === 'RESERVED'));
+  $('install-open').textContent = state === 'RESERVED' ? 'Modify licenses…' : 'Install the authorization…';
+  $('install').textContent = state === 'RESERVED' ? 'Update' : 'Install authorization code';
+  show('reservation-cancel', may && state === 'REQUESTED');
+  show('reservation-return', may && state === 'RESERVED');
+  show('reservation-complete', may && state === 'RETURNED');
+  show('discard-open', may && state === 'ON');
+  show('reservation-disable', may && state === 'ON');
+  show('endings-box', (v.endings || []).length > 0);
+  $('endings').replaceChildren(...(v.endings || []).map(e => el('li', {}, 'Request ' + e.sequence + ', ' + (e.installed ? 'returned' : 'never installed, given back') + ' on ', instant(e.at), ': ', el('span', {class: 'code'}, e.code))));
 }
 
 function close() {
@@ -244,6 +295,56 @@ act('deregister', async () => {
   if (!yes) return null;
   const gone = await call('DELETE', '/v1/registration');
   return gone.confirmed ? 'The product is deregistered.' : 'The product is deregistered here. The authority did not hear of it: remove the instance ' + gone.instance + ' there.';
+});
+
+// carried is an authorization out of a file or a field.
+async function carried(name) {
+  const file = $(name + '-file').files[0];
+  const text = file ? await file.text() : $(name + '-text').value;
+  if (!text.trim()) throw new Refusal(0, {code: 'empty', detail: 'There is no authorization.', hint: 'Choose its file, or paste its text.'});
+  return text;
+}
+
+act('reservation-enable', async () => {
+  const yes = await ask('Reserve licenses for this product?', 'While licenses are reserved the product does not register and reports nothing. A request code is made, which is entered at the authority.', 'Yes, make a request code');
+  if (!yes) return null;
+  await call('POST', '/v1/reservation/enable', {root: ''});
+  await call('POST', '/v1/reservation/request', {above: 0});
+  return 'The request code is made.';
+});
+act('reservation-request', async () => { await call('POST', '/v1/reservation/request', {above: 0}); return 'The request code is made.'; });
+act('reservation-cancel', async () => {
+  const yes = await ask('Cancel the request?', 'The code becomes void. If the authority has already made an authorization for it, give that back here afterwards.', 'Yes, cancel it');
+  if (!yes) return null;
+  await call('POST', '/v1/reservation/cancel');
+  return 'The request is canceled.';
+});
+act('reservation-return', async () => {
+  const yes = await ask('Give the reserved licenses up?', 'What the product uses is set to zero now, and its licenses cannot be modified any more. The return code that is shown then lets the authority take the licenses back.', 'Yes, create the return code');
+  if (!yes) return null;
+  await call('POST', '/v1/reservation/return');
+  return 'The licenses are given up. Enter the return code at the authority.';
+});
+act('reservation-complete', async () => {
+  const yes = await ask('Is the return code entered at the authority?', 'The return is completed here. The code can still be looked up below.', 'Yes, complete the return');
+  if (!yes) return null;
+  await call('POST', '/v1/reservation/return/complete');
+  return 'The return is completed.';
+});
+act('reservation-disable', async () => { await call('POST', '/v1/reservation/disable'); return 'The reservation mode is off.'; });
+opens('install-open', 'install-form', () => { $('install-form').reset(); problem('install-error'); });
+submits('install-form', 'install-error', async () => {
+  await call('POST', '/v1/reservation/install', {authorization: await carried('install')});
+  shut('install-form');
+  return 'The authorization is installed. Enter the confirmation code at the authority.';
+});
+opens('discard-open', 'discard-form', () => { $('discard-form').reset(); problem('discard-error'); });
+submits('discard-form', 'discard-error', async () => {
+  const yes = await ask('Give this authorization back?', 'It can never be installed afterwards.', 'Yes, give it back');
+  if (!yes) return 'Nothing was given back.';
+  const s = await call('POST', '/v1/reservation/return-authorization', {authorization: await carried('discard')});
+  shut('discard-form');
+  return 'Enter this return code at the authority: ' + s.code;
 });
 
 function proxyFields() {
