@@ -128,13 +128,14 @@ func (t *httpTransport) judge(resp *http.Response, body []byte) ([]byte, error) 
 }
 
 // proxyRefused is the error of a proxy that wants another user or password. It may be mended there as well as here, so it is
-// tried again like a lost connection.
+// tried again later like a lost connection; the *Error in it says what to do here.
 func (t *httpTransport) proxyRefused() error {
 	said := "wants a user and a password"
 	if t.route.User != "" {
 		said = fmt.Sprintf("does not take the user %q with this password", t.route.User)
 	}
-	return &Unreachable{Err: fmt.Errorf("the proxy %s %s (407)", t.route.Proxy, said)}
+	return &Unreachable{Err: license.Refuse(license.KindRefused, "proxy-sign-in",
+		"set the right ones: tally-agent transport proxy URL --user U --password-file F --authority URL", "the proxy %s %s", t.route.Proxy, said)}
 }
 
 func kindOf(status int) license.Kind {

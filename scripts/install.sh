@@ -19,12 +19,13 @@ tools() {
 
 # wanted prints the packages that are not here yet. gcc is for the race detector, chromium for
 # the tests of the console's pages, openssl reads the certificates as a stranger would, and centreon-plugins, with the
-# modules that it only recommends, has the check of call bridges. slapd is the directory server that LDAP sources read,
-# squid the proxy that products go through, and zbar-tools reads QR codes as a camera would.
+# modules that it only recommends, has the check of call bridges. squid and apache2-bin are the proxy and the gateway
+# that products stand behind, slapd is the directory server that LDAP sources read,
+# zbar-tools reads QR codes as a camera would.
 wanted() {
   local package
   for package in gcc libc6-dev openssl chromium centreon-plugins libxml-simple-perl libjson-perl libdatetime-perl \
-    libwww-perl liblwp-protocol-https-perl slapd squid zbar-tools; do
+    libwww-perl liblwp-protocol-https-perl slapd zbar-tools squid apache2-bin; do
     [[ "$(dpkg -s "$package" 2>/dev/null)" == *"Status: install ok installed"* ]] || echo "$package"
   done
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
@@ -46,7 +47,16 @@ packages() {
   "${root[@]}" "${apt[@]}" update
   # The tests start directory servers of their own; the package is not to set up one for this machine.
   echo 'slapd slapd/no_configuration boolean true' | "${root[@]}" debconf-set-selections
-  "${root[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
+  # Nor is squid to start one: Debian asks this program, where there is one, before it starts anything.
+  local policy=/usr/sbin/policy-rc.d made="" result=0
+  if [ ! -e "$policy" ]; then
+    made=yes
+    printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
+    "${root[@]}" chmod 0755 "$policy"
+  fi
+  "${root[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}" || result=1
+  [ -z "$made" ] || "${root[@]}" rm -f "$policy"
+  return "$result"
 }
 
 if [ "${1:-}" = tools ]; then

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/agent"
+	"github.com/tallystick/tallystick/internal/license"
 )
 
 const (
@@ -35,7 +36,7 @@ func (p *patience) try(ctx context.Context, exchange func(context.Context) error
 	for {
 		err := exchange(limited)
 		away, ok := errors.AsType[*agent.Unreachable](err)
-		if !ok {
+		if !ok || license.AsError(err) != nil { // or a proxy that wants another password: waiting helps nobody
 			return err
 		}
 		pause := max(away.RetryAfter, p.pause/2+rand.N(p.pause/2)) //nolint:gosec // spreads attempts, keeps no secret
