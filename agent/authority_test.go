@@ -421,7 +421,7 @@ func (p *product) wantAuth(want license.AuthorizationStatus) {
 func (p *product) steps() {
 	p.t.Helper()
 	for {
-		wait, err := p.step(p.t.Context())
+		wait, err := p.Step(p.t.Context())
 		p.must(err)
 		if wait > 0 {
 			return

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/license"
@@ -20,6 +22,14 @@ type sealed struct {
 	State   json.RawMessage `json:"state"`
 }
 
+// The parts between those of the form, as sealForm writes them.
+const (
+	formVersion = "{\"version\":"
+	formSum     = ",\n\"sum\":\""
+	formState   = "\",\n\"state\":"
+	formEnd     = "}\n"
+)
+
 // sealForm writes the kept form of a value.
 func sealForm(version int, value any) ([]byte, error) {
 	raw, err := json.MarshalIndent(value, "", " ")
@@ -28,17 +38,19 @@ func sealForm(version int, value any) ([]byte, error) {
 	}
 	sum := sha256.Sum256(raw)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "{\"version\":%d,\n\"sum\":\"%x\",\n\"state\":", version, sum)
+	fmt.Fprintf(&b, formVersion+"%d"+formSum+"%x"+formState, version, sum)
 	b.Write(raw)
-	b.WriteString("}\n")
+	b.WriteString(formEnd)
 	return b.Bytes(), nil
 }
 
 // openForm reads it back; raw is what stood under the checksum.
 func openForm(raw []byte) (version int, state []byte, err error) {
-	var f sealed
-	if err := json.Unmarshal(raw, &f); err != nil {
-		return 0, nil, err
+	f, ok := cutForm(raw)
+	if !ok { // somebody has edited it
+		if err := json.Unmarshal(raw, &f); err != nil {
+			return 0, nil, err
+		}
 	}
 	if f.Version < 2 {
 		return f.Version, raw, nil // the first form had no checksum
@@ -47,6 +59,22 @@ func openForm(raw []byte) (version int, state []byte, err error) {
 		return f.Version, nil, fmt.Errorf("its checksum is not that of its content")
 	}
 	return f.Version, f.State, nil
+}
+
+// cutForm takes apart what sealForm wrote, without reading the content twice.
+func cutForm(raw []byte) (f sealed, ok bool) {
+	head, rest, ok := bytes.Cut(raw[:min(len(raw), 128)], []byte(formState))
+	if !ok || !bytes.HasSuffix(raw, []byte(formEnd)) {
+		return f, false
+	}
+	version, sum, ok := strings.Cut(string(head), formSum)
+	digits, found := strings.CutPrefix(version, formVersion)
+	n, err := strconv.Atoi(digits)
+	if !ok || !found || err != nil {
+		return f, false
+	}
+	from := min(len(raw), 128) - len(rest)
+	return sealed{Version: n, Sum: sum, State: raw[from : len(raw)-len(formEnd)]}, true
 }
 
 // decodeState reads kept bytes; none are an empty state. Damaged bytes are an error and never an empty state.

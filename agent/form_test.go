@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -84,5 +85,26 @@ func TestDamageIsSeen(t *testing.T) {
 	}
 	if st, err := decodeState(nil); err != nil || errors.Is(err, os.ErrNotExist) || st.Product.PID != "" {
 		t.Errorf("no state: %+v, %v", st, err)
+	}
+}
+
+// What sealForm wrote is taken apart as the JSON that it is.
+func TestFormIsCutAsJSON(t *testing.T) {
+	raw, err := sealForm(stateVersion, map[string]string{"text": formState + formEnd})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want sealed
+	if err := json.Unmarshal(raw, &want); err != nil {
+		t.Fatal(err)
+	}
+	got, ok := cutForm(raw)
+	if !ok || got.Version != want.Version || got.Sum != want.Sum || !bytes.Equal(bytes.TrimSpace(got.State), want.State) {
+		t.Errorf("got %+v, %t, want %+v", got, ok, want)
+	}
+	for _, edited := range []string{" " + string(raw), string(raw) + " ", `{"version": 2}`, "{}\n", ""} {
+		if f, ok := cutForm([]byte(edited)); ok {
+			t.Errorf("%.40q was taken for the written form: %+v", edited, f)
+		}
 	}
 }

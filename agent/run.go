@@ -28,7 +28,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	changed, stop := a.watch()
 	defer stop()
 	for {
-		wait, err := a.step(ctx)
+		wait, err := a.Step(ctx)
 		if ctx.Err() != nil {
 			break
 		}
@@ -67,8 +67,10 @@ func (a *Agent) pause(ctx context.Context, wait time.Duration, changed <-chan ti
 	}
 }
 
-// step does what is due and says how long nothing will be.
-func (a *Agent) step(ctx context.Context) (time.Duration, error) {
+// Step does what is due now and says how long nothing will be, at most an hour: zero to be asked again at once. It is Run for
+// products that have a scheduler of their own; coming later than it says harms nothing. An error means that the state cannot
+// be used.
+func (a *Agent) Step(ctx context.Context) (time.Duration, error) {
 	st, _, err := a.read(ctx)
 	if err != nil {
 		return 0, err

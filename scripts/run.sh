@@ -33,6 +33,8 @@ soak() {
   go test -list Kill ./test/... | grep '^Test' || { echo "no story about kills"; return 1; }
   TALLY_TEST_KILLS=200 TALLY_TEST_SEEDS=20 TALLY_TEST_MEETINGS=10000 go test -count=1 -v -timeout 12h -run Kill ./test/...
   TALLY_TEST_KILLS=200 go test -count=1 -v -timeout 2h -run AnyOrder ./test -rapid.checks=1000
+  local seed
+  for seed in 1 2 3 4 5; do TALLY_TEST_SIM=1 TALLY_TEST_SIM_SEED=$seed go test -count=1 -v -timeout 1h ./test/sim; done
 }
 
 failed=()

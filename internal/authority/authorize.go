@@ -188,12 +188,16 @@ func (a *Authority) decideOne(ctx context.Context, b *batch, r *report) error {
 	case in.KeyThumbprint != r.thumbprint:
 		return errKeyChanged
 	}
-	repeated, err := turn(in.Number, in.Digest, r.request)
+	repeated, forked := turn(in.Number, in.Digest, r.request)
 	if repeated {
 		return b.repeat(ctx, r)
 	}
-	if err != nil {
-		return b.noteFork(ctx, in, err)
+	if forked != nil {
+		var err error
+		if in.ForkedAt, err = b.noteFork(ctx, in.InstanceID, in.ForkedAt); err != nil {
+			return err
+		}
+		return forked
 	}
 	if in.State != stateActive {
 		return removed(in.RemovedBy, in.RemovedWhy, store.At(in.RemovedAt))
@@ -215,6 +219,7 @@ func (a *Authority) decideOne(ctx context.Context, b *batch, r *report) error {
 		NextInSeconds:  int64(license.NextAttempt(status != license.StatusOutOfCompliance) / time.Second),
 		VirtualAccount: b.vaName(in.VaID), Tags: a.tagAnswers(b, in.VaID, rows, counts, status),
 	}
+	var err error
 	if r.answer, err = json.Marshal(answer); err != nil {
 		return fmt.Errorf("encode authorization: %w", err)
 	}
@@ -407,19 +412,18 @@ func (b *batch) noteSelf(ctx context.Context, in *store.InstanceState, m wire.Au
 	return b.SetInstanceSelf(ctx, db.SetInstanceSelfParams{AccountID: b.account.AccountID, InstanceID: in.InstanceID, Version: version, Hostname: hostname})
 }
 
-// noteFork records, once per incarnation, that two copies of a product's state are at work. The product keeps working.
-func (b *batch) noteFork(ctx context.Context, in *store.InstanceState, refusal error) error {
-	if in.ForkedAt != 0 {
-		return refusal
+// noteFork records, once per incarnation, that two copies of a product's state are at work, and returns when it was seen
+// first. The product keeps working.
+func (d *desk) noteFork(ctx context.Context, instance string, forkedAt int64) (int64, error) {
+	if forkedAt != 0 {
+		return forkedAt, nil
 	}
-	in.ForkedAt = store.Ms(b.now)
-	if err := b.SetInstanceForked(ctx, db.SetInstanceForkedParams{AccountID: b.account.AccountID, InstanceID: in.InstanceID, ForkedAt: in.ForkedAt}); err != nil {
-		return fmt.Errorf("note fork: %w", err)
+	forkedAt = store.Ms(d.now)
+	if err := d.SetInstanceForked(ctx, db.SetInstanceForkedParams{AccountID: d.account.AccountID, InstanceID: instance, ForkedAt: forkedAt}); err != nil {
+		return 0, fmt.Errorf("note fork: %w", err)
 	}
-	if _, err := b.account.Record(ctx, in.InstanceID, "instance.forked", in.InstanceID, nil); err != nil {
-		return err
-	}
-	return refusal
+	_, err := d.account.Record(ctx, instance, "instance.forked", instance, nil)
+	return forkedAt, err
 }
 
 // keepPeaks stores the peaks of closed intervals; one that is stored already stays as it was reported first.

@@ -219,6 +219,26 @@ func TestRule28LostAnswersAndForks(t *testing.T) {
 	})
 }
 
+// A snapshot that was put back may speak first by a renewal.
+func TestRule28ForkByRenewal(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *site) {
+		p := s.product("A").mustRegister()
+		p.must(use(smp, 1))
+		csr, err := trust.NewCSR(p.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Machine(t.Context(), "renew", p.seal(p.header(wire.KindRenew, 1), false, wire.Renew{Nonce: "renewal-nonce-00", CSR: csr}))
+		wantRefusal(t, err, wire.CodeNumber)
+		in, err := s.Instance(t.Context(), admin, s.account.ID, p.instance)
+		if err != nil || in.ForkedAt.IsZero() {
+			t.Errorf("the fork is not shown: %+v, %v", in, err)
+		}
+		s.check()
+	})
+}
+
 func TestRule27FlippedBytesChangeNothing(t *testing.T) {
 	t.Parallel()
 	s := onOne(t)

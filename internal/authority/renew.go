@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 func (a *Authority) exchange(ctx context.Context, r request, kind string, fn func(*desk, db.Instance) (any, error)) ([]byte, db.Instance, error) {
 	var row db.Instance
 	var payload []byte
+	var forked error // a refusal that leaves a mark, so that it is no error of the transaction
 	err := a.write(ctx, machine(r.instance), r.account, kind, func(d *desk) error {
 		var err error
 		if row, err = d.Instance(ctx, db.InstanceParams{AccountID: r.account, InstanceID: r.instance}); err != nil {
@@ -27,17 +29,19 @@ func (a *Authority) exchange(ctx context.Context, r request, kind string, fn fun
 		if err != nil && !errors.Is(err, store.ErrNoRow) {
 			return fmt.Errorf("read last exchange: %w", err)
 		}
-		repeated, err := turn(last.Number, last.Digest, r)
+		var repeated bool
+		repeated, forked = turn(last.Number, last.Digest, r)
 		switch {
-		case err != nil:
-			return err
 		case repeated:
 			payload = last.Answer
 			return nil
-		case row.State != stateActive:
-			return removed(row.RemovedBy, row.RemovedWhy, store.At(row.RemovedAt))
 		case row.KeyThumbprint != r.thumbprint:
 			return license.Refuse(license.KindConflict, "key-changed", "send it again", "the product was registered anew while this request was under way")
+		case forked != nil:
+			_, err := d.noteFork(ctx, r.instance, row.ForkedAt)
+			return err
+		case row.State != stateActive:
+			return removed(row.RemovedBy, row.RemovedWhy, store.At(row.RemovedAt))
 		}
 		answer, err := fn(d, row)
 		if err != nil {
@@ -52,7 +56,7 @@ func (a *Authority) exchange(ctx context.Context, r request, kind string, fn fun
 		last.AccountID, last.InstanceID, last.Number, last.Digest, last.Kind, last.Answer = r.account, r.instance, r.number, r.digest[:], kind, payload
 		return d.PutExchange(ctx, db.PutExchangeParams(last))
 	})
-	return payload, row, err
+	return payload, row, cmp.Or(err, forked)
 }
 
 // renew gives an instance a new ID certificate for the key it has.

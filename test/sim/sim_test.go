@@ -1,0 +1,66 @@
+package sim
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// TestNoHarm plays an estate of 1,000 products at ten desks: a year of 200 products here, three years of all with
+// TALLY_TEST_SIM=1, which takes below a minute on two processors.
+func TestNoHarm(t *testing.T) {
+	plan := Plan{Seed: 1, Sites: 10, Products: 120, For: 550 * day}
+	if os.Getenv("TALLY_TEST_SIM") != "" {
+		plan.Products, plan.For = 1000, 3*365*day
+	}
+	if n, err := strconv.ParseUint(os.Getenv("TALLY_TEST_SIM_SEED"), 10, 64); err == nil {
+		plan.Seed = n
+	}
+	plan.Dir = memory(t)
+	began := time.Now()
+	r, err := Play(context.Background(), plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("seed %d: %d products, %s days in %s: %d exchanges, %d outages, %d clones, %d restores, %d jumps of clocks; refused for their own cause %s; trace %x",
+		plan.Seed, plan.Products, strconv.Itoa(int(plan.For/day)), time.Since(began).Round(time.Millisecond), r.Exchanges, r.Outages, r.Clones, r.Restores, r.Jumps, r.Fair, r.Trace)
+	if r.Harm > 0 {
+		t.Errorf("%v of harm: %q", r.Harm, r.Harmed)
+	}
+	if r.Unreported > 0 || r.FalseAlarms > 0 {
+		t.Errorf("clones and restores: %d reported, %d not, %d false alarms: %q", r.Reported, r.Unreported, r.FalseAlarms, r.Missed)
+	}
+	if r.Clones == 0 || r.Restores == 0 || r.Jumps == 0 || r.Fair == 0 {
+		t.Error("the plan had no trouble of some kind, so that nothing was shown")
+	}
+	if r.Trouble != nil {
+		t.Error(r.Trouble)
+	}
+}
+
+// TestSameTrace: one seed, one trace.
+func TestSameTrace(t *testing.T) {
+	var traces [2]uint64
+	for i := range traces {
+		r, err := Play(context.Background(), Plan{Seed: 7, Sites: 2, Products: 40, For: 200 * day, Dir: memory(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		traces[i] = r.Trace
+	}
+	if traces[0] != traces[1] {
+		t.Errorf("two plays of one seed differ: %x and %x", traces[0], traces[1])
+	}
+}
+
+// memory is a folder in a file system in memory where the system has one, for nothing here is about disks.
+func memory(t *testing.T) string {
+	t.Helper()
+	if dir, err := os.MkdirTemp("/dev/shm", "tally-sim-"); err == nil {
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		return dir
+	}
+	return t.TempDir()
+}
