@@ -57,14 +57,32 @@ type way struct {
 	m    *machine
 	rand *rand.Rand
 	away time.Time // cut until then
-	site *site
+	// since is when it was found cut first; zero while it is not.
+	since time.Time
+	site  *site
 
 	exchanges int
 }
 
+// cut says that the desk cannot be reached now. No product is without it for more than 90 days.
+func (w *way) cut() bool {
+	if !w.m.true.Before(w.away) && !w.m.true.Before(w.site.away) {
+		w.since = time.Time{}
+		return false
+	}
+	if w.since.IsZero() {
+		w.since = w.m.true
+	}
+	if w.m.true.Sub(w.since) > 90*day {
+		w.since, w.away = time.Time{}, time.Time{}
+		return false
+	}
+	return true
+}
+
 // Exchange implements agent.Transport. One answer in fifty is lost after it was given.
 func (w *way) Exchange(ctx context.Context, verb string, envelope []byte) ([]byte, error) {
-	if w.m.true.Before(w.away) || w.m.true.Before(w.site.away) {
+	if w.cut() {
 		return nil, &agent.Unreachable{Err: errAway}
 	}
 	reply, err := w.desk.Machine(ctx, verb, envelope)
