@@ -121,7 +121,7 @@ func TestR5StateLostOrCorrupt(t *testing.T) {
 			}
 			if c.comeback {
 				for range 3 { // what Run does
-					if _, err := f.step(t.Context()); err != nil {
+					if _, err := f.Step(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -67,7 +67,7 @@ func (a *Agent) pause(ctx context.Context, wait time.Duration, changed <-chan ti
 	}
 }
 
-// Step does what is due now and says how long nothing will be, at most an hour: zero to be asked again at once. It is Run for
+// Step does what is due now and says how long nothing will be; zero is to be asked again at once. It is Run for
 // products that have a scheduler of their own; coming later than it says harms nothing. An error means that the state cannot
 // be used.
 func (a *Agent) Step(ctx context.Context) (time.Duration, error) {

@@ -68,7 +68,7 @@ func (w *walk) state() *state {
 // settled does what Run would do, and notes the answers that came.
 func (w *walk) settled() {
 	for range 10 {
-		wait, err := w.step(w.t.Context())
+		wait, err := w.Step(w.t.Context())
 		w.must(err)
 		if wait > 0 {
 			break

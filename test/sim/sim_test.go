@@ -44,7 +44,7 @@ func TestNoHarm(t *testing.T) {
 func TestSameTrace(t *testing.T) {
 	var traces [2]uint64
 	for i := range traces {
-		r, err := Play(context.Background(), Plan{Seed: 7, Sites: 2, Products: 40, For: 200 * day, Dir: memory(t)})
+		r, err := Play(context.Background(), Plan{Seed: 7, Sites: 2, Products: 40, For: 320 * day, Dir: memory(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
