@@ -13,7 +13,7 @@ import (
 )
 
 // MaxText is the longest text in bytes that one picture takes and a common reader still reads from a screen.
-const MaxText = 1000
+const MaxText = 900
 
 // quiet is the width of the light frame in modules.
 const quiet = 4
