@@ -10,11 +10,11 @@ import (
 // Decision is what the product may do, why, and what to do next: the answer and its explanation come from one function.
 type Decision = license.Decision
 
-// Action is what a product asks to do; Function is what is left of it.
-type (
-	Action   = license.Action
-	Function = license.Function
-)
+// Action is what a product asks to do.
+type Action = license.Action
+
+// Function is what a policy leaves of a product.
+type Function = license.Function
 
 // The actions that a product may ask for. What is running is never stopped, and registering is always allowed.
 const (

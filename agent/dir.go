@@ -116,7 +116,7 @@ func (k *FileKeeper) Save(_ context.Context, raw []byte) error {
 		return nil
 	}
 	for _, name := range []string{fileCert, fileChain, fileKey} {
-		if err := os.Remove(k.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(k.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // the operator names the folder
 			return err
 		}
 	}
@@ -169,7 +169,7 @@ func (f fileAnchor) Save(_ context.Context, raw []byte) error {
 // publish writes a file unless it is as it should be.
 func (k *FileKeeper) publish(name string, data []byte, mode os.FileMode) error {
 	path := k.path(name)
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) { //nolint:gosec // the operator names the folder
 		return nil
 	}
 	return trust.WriteFile(path, data, mode)
@@ -184,7 +184,7 @@ func (k *FileKeeper) takeTurn(ctx context.Context) (func(), error) { return k.fl
 
 // flock takes a lock with flock(2), which the system gives back when a process dies.
 func (k *FileKeeper) flock(ctx context.Context, name string) (func(), error) {
-	f, err := os.OpenFile(k.path(name), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(k.path(name), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the folder
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func openDir(t testing.TB) string {
 	must(t, "make a folder", err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if u, err := user.Current(); err == nil && u.Uid == "0" {
-		must(t, "open the folder", os.Chmod(dir, 0o777)) //nolint:gosec // of a test
+		must(t, "open the folder", os.Chmod(dir, 0o777))
 	}
 	return dir
 }
@@ -98,7 +98,7 @@ func (f *Forwarder) start(program string, args ...string) {
 	go func() { done <- f.cmd.Wait() }() // ends with the program
 	f.t.Cleanup(func() {
 		_ = f.cmd.Process.Kill()
-		<-done
+		_ = <-done
 	})
 	_, address, _ := strings.Cut(f.URL, "://")
 	address = strings.Replace(address, "localhost", "127.0.0.1", 1)
