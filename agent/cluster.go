@@ -163,7 +163,8 @@ func (a *Agent) Invite(ctx context.Context) ([]byte, error) {
 		return nil, license.Refuse(license.KindRefused, "no-cluster", "make it the holder first: tally-agent cluster hold", "this product holds no cluster")
 	}
 	h := st.Holding
-	raw, err := json.MarshalIndent(Invitation{Version: 1, Holder: h.Name, Address: h.Address, Certificate: trust.Of(h.Cert), Secret: h.Secret}, "", "  ")
+	in := Invitation{Version: 1, Holder: h.Name, Address: h.Address, Certificate: trust.Of(h.Cert), Secret: h.Secret}
+	raw, err := json.MarshalIndent(in, "", "  ") //nolint:gosec // the secret is what an invitation is for
 	return append(raw, '\n'), err
 }
 
@@ -222,9 +223,9 @@ func (a *Agent) LeaveCluster(ctx context.Context, force bool) (told bool, err er
 			return license.Refuse(license.KindRefused, "has-members", "let the members leave first, or end it with force: what they use is no longer reported", "%d nodes report through this product", len(h.Nodes))
 		}
 		h.Nodes = nil
-		st.sum()
+		err := st.sum()
 		st.Holding = nil
-		return nil
+		return err
 	})
 }
 
@@ -236,8 +237,7 @@ func (a *Agent) RemoveNode(ctx context.Context, name string) error {
 			for id, n := range st.Holding.Nodes {
 				if n.Name == name {
 					delete(st.Holding.Nodes, id)
-					st.sum()
-					return nil
+					return st.sum()
 				}
 			}
 		}

@@ -112,7 +112,9 @@ func (a *Agent) ServeCluster(ctx context.Context, l net.Listener) error {
 	if err := server.Shutdown(last); err != nil {
 		_ = server.Close()
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the cluster: %w", err)
+	}
 	return nil
 }
 

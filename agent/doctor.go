@@ -379,7 +379,7 @@ func (x *examination) greet(conn net.Conn) {
 		x.failed(StepHTTP, "report this as a mistake of the agent", "%v", err)
 		return
 	}
-	resp, body, err := x.post(conn, envelope)
+	resp, body, err := x.post(conn, envelope) //nolint:bodyclose // post has read and closed it
 	if err != nil {
 		x.served = time.Time{}
 		x.failed(StepHTTP, "check that a Tallystick server listens at this address", "no HTTP answer: %s", oneLine(err.Error()))

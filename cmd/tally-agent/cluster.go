@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -81,9 +82,8 @@ func (c *clusterJoinCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return license.Refuse(license.KindInvalid, "no-file", "name the invitation that tally-agent cluster invite wrote", "the invitation cannot be read: %v", err)
 	}
-	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, maxInvitation+1))
-	if err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("read the invitation: %w", err)
 	}
 	if err := s.agent.JoinCluster(ctx, raw, c.Name); err != nil {

@@ -249,6 +249,7 @@ func ShowSummary(s agent.Status) string {
 	return p.String()
 }
 
+// ShowUDI is the identity of the product.
 func ShowUDI(s agent.Status) string { return "UDI: " + s.UDI + "\n" }
 
 // ShowAnswer is what a report came to.

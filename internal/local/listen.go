@@ -106,7 +106,9 @@ func (f *Face) Serve(ctx context.Context, l net.Listener, dir string, ready func
 	if err := server.Shutdown(last); err != nil {
 		_ = server.Close()
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the host: %w", err)
+	}
 	return nil
 }
 
