@@ -98,7 +98,7 @@ func (f *Forwarder) start(program string, args ...string) {
 	go func() { done <- f.cmd.Wait() }() // ends with the program
 	f.t.Cleanup(func() {
 		_ = f.cmd.Process.Kill()
-		_ = <-done
+		<-done //nolint:errcheck // it was killed
 	})
 	_, address, _ := strings.Cut(f.URL, "://")
 	address = strings.Replace(address, "localhost", "127.0.0.1", 1)

@@ -82,7 +82,7 @@ func Squid(t testing.TB, user, password string, tlsPort int) (address string) {
 	go func() { ended <- cmd.Wait() }() // ends with the proxy
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = <-ended
+		<-ended //nolint:errcheck // it was killed
 	})
 	for end := time.Now().Add(20 * time.Second); ; {
 		if conn, err := net.Dial("tcp", address); err == nil {
