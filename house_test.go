@@ -53,7 +53,7 @@ var rooms = []room{
 	{"agent", 2, "license trust wire"},
 	{"internal/store", 2, "license meeting access cdr trust"},
 	{"internal/authority", 3, "license access trust wire store"},
-	{"internal/satellite", 3, "license trust wire store authority"},
+	{"internal/satellite", 3, "license access trust wire store authority"},
 	{"internal/conference", 3, "license meeting cdr directory callbridge trust store agent"},
 	{"internal/web", 4, "api wire trust cdr callbridge license meeting access authority satellite conference"},
 	{"internal/local", 3, "agent license trust"},

@@ -56,6 +56,7 @@ type VirtualAccount struct {
 	Name      string    `json:"name" doc:"Name, unique in the account without regard to case."`
 	Default   bool      `json:"default" doc:"Whether it is meant where none is named."`
 	CreatedAt time.Time `json:"createdAt" doc:"When it was made."`
+	Satellite string    `json:"satellite,omitempty" doc:"Id of the satellite that it belongs to."`
 }
 
 // NewVirtualAccount describes a virtual account to be made.
@@ -114,6 +115,7 @@ type Instance struct {
 	ForkedAt         *time.Time    `json:"forkedAt,omitempty" doc:"When two copies of its state were first seen at work; absent again once that is settled."`
 	RemovedAt        *time.Time    `json:"removedAt,omitempty" doc:"When it was removed."`
 	RemovedBy        string        `json:"removedBy,omitempty" doc:"Who removed it."`
+	Satellite        string        `json:"satellite,omitempty" doc:"Name of the satellite that it is registered at."`
 	Usage            []InstanceUse `json:"usage" nullable:"false" doc:"What it uses now."`
 }
 

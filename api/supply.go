@@ -78,4 +78,6 @@ type Transferred struct {
 	From string `json:"from" doc:"Name of the virtual account that gave."`
 	To   string `json:"to" doc:"Name of the virtual account that got."`
 	Lots []Lot  `json:"lots" nullable:"false" doc:"What was moved, with the moved quantities."`
+	// AskedBack is how many a satellite has to let go of first.
+	AskedBack int64 `json:"askedBack,omitempty" doc:"How many are asked back from the satellite that has them; they arrive when it has let go of them."`
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -44,6 +45,8 @@ type Config struct {
 	TLSKey    string   `name:"tls-key" help:"PEM key of --tls-cert." placeholder:"FILE"`
 	Catalog   string   `help:"Catalog file that extends the embedded catalog." placeholder:"FILE"`
 	Metrics   string   `help:"Address of a private listener with metrics and profiles; off by default." placeholder:"ADDR"`
+	Upstream  string   `help:"Address of the authority of a satellite, for synchronization over the network." placeholder:"URL"`
+	SyncEvery string   `name:"sync-every" help:"How often a satellite synchronizes over the network by itself: daily, weekly, monthly, never." enum:"daily,weekly,monthly,never" default:"daily"`
 	LogLevel  string   `name:"log-level" help:"Least level that is logged: debug, info, warn, error." enum:"debug,info,warn,error" default:"info"`
 }
 
@@ -59,6 +62,12 @@ func (c Config) check() error {
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return usage("give both or neither", "--tls-cert and --tls-key belong together")
+	}
+	if c.Upstream != "" {
+		u, err := url.Parse(c.Upstream)
+		if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+			return usage("write https://HOST[:PORT]; plain http only to an address of this machine", "the address %q of the authority cannot be used", c.Upstream)
+		}
 	}
 	if c.PublicURL != "" {
 		u, err := url.Parse(c.PublicURL)
@@ -83,6 +92,14 @@ func (c Config) keys() string {
 		return c.Keys
 	}
 	return c.Data
+}
+
+// every is how often a satellite synchronizes over the network by itself, 0 for never.
+func (c Config) every() time.Duration {
+	if c.Upstream == "" {
+		return 0
+	}
+	return schedules[c.SyncEvery]
 }
 
 // address is how this server is reached on its own host when it listens on listen.

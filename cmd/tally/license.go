@@ -124,5 +124,9 @@ func (c licenseTransferCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
+	if done.AskedBack > 0 {
+		return s.say(done, "moved %d %s from %s to %s, and asked %d back from the satellite: they arrive when it has let go of them",
+			c.Quantity-done.AskedBack, c.Tag, done.From, done.To, done.AskedBack)
+	}
 	return s.say(done, "moved %d %s from %s to %s", c.Quantity, c.Tag, done.From, done.To)
 }

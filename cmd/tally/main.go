@@ -102,6 +102,22 @@ type program struct {
 		List    reservationListCmd    `cmd:"" help:"List reservations and what to look at."`
 		Show    reservationShowCmd    `cmd:"" help:"Show one reservation and its codes again."`
 	} `cmd:"" help:"Licenses of products on closed sites."`
+	Satellite struct {
+		Create satelliteCreateCmd `cmd:"" help:"Make a satellite and the token that it joins with, shown once."`
+		List   satelliteListCmd   `cmd:"" help:"List satellites with what they have and when they synchronized."`
+		Show   satelliteShowCmd   `cmd:"" help:"Show one satellite."`
+		Invite satelliteInviteCmd `cmd:"" help:"Make a new token for a satellite that lost its database or keys."`
+		Answer satelliteAnswerCmd `cmd:"" help:"Answer a file of a satellite."`
+		Remove satelliteRemoveCmd `cmd:"" help:"Remove a satellite; it gives everything back first."`
+	} `cmd:"" help:"Satellites, at their authority."`
+	Sync struct {
+		Join    syncJoinCmd    `cmd:"" help:"Make this server a satellite; run it on the host."`
+		Now     syncNowCmd     `cmd:"" help:"Synchronize with the authority over the network."`
+		Export  syncExportCmd  `cmd:"" help:"Make the next file for the authority, or show everything that would leave."`
+		Apply   syncApplyCmd   `cmd:"" help:"Take over an answer of the authority."`
+		Status  syncStatusCmd  `cmd:"" help:"Show how this satellite stands with its authority."`
+		Privacy syncPrivacyCmd `cmd:"" help:"Say what does not leave the site."`
+	} `cmd:"" help:"Synchronization, at a satellite."`
 	Event struct {
 		List   eventListCmd   `cmd:"" help:"List the events of an account, the oldest first."`
 		Verify eventVerifyCmd `cmd:"" help:"Recompute the event chain and the books of an account."`

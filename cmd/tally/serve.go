@@ -19,6 +19,7 @@ import (
 	"github.com/tallystick/tallystick/internal/conference"
 	"github.com/tallystick/tallystick/internal/console"
 	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/satellite"
 	"github.com/tallystick/tallystick/internal/trust"
 	"github.com/tallystick/tallystick/internal/web"
 )
@@ -33,11 +34,27 @@ const (
 )
 
 type serveCmd struct {
-	Config `embed:""`
+	Config        `embed:""`
+	UpstreamToken string `name:"upstream-token" help:"File with the token of tally satellite create: joins --upstream at the first start." placeholder:"FILE"`
 }
 
 // Run serves until the process is told to stop.
 func (c serveCmd) Run(ctx context.Context, s *shell) error {
+	if c.UpstreamToken != "" && !trust.HasSite(c.keys()) {
+		if c.Upstream == "" {
+			return usage("give both, or join with `tally sync join`", "--upstream-token is for --upstream")
+		}
+		if err := c.check(); err != nil {
+			return err
+		}
+		text, err := s.read("token", c.UpstreamToken, 4096)
+		if err != nil {
+			return err
+		}
+		if _, err := joinNow(ctx, c.Config, string(text), c.logger(s.stderr)); err != nil {
+			return err
+		}
+	}
 	return serve(ctx, c.Config, s.stdout, c.logger(s.stderr))
 }
 
@@ -70,10 +87,25 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 		Store: desk.store, Now: now, Log: log, Version: version, Keys: desk.Keys(),
 		Transport: func(string) agent.Transport { return inProcess{desk.Authority} },
 	})
-	pages := console.New(console.Options{Authority: desk.Authority, Conference: engine, Now: now, Log: log, Version: version})
-	faces := web.New(web.Options{
-		Authority: desk.Authority, Conference: engine, Console: pages, Log: log, Now: now, PublicURL: c.PublicURL, Version: version,
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("ask for the host name: %w", err)
+	}
+	room := satellite.New(satellite.Options{
+		Authority: desk.Authority, Now: now, Log: log, Hosts: serverNames(c.Name, host), Version: version,
 	})
+	up, err := c.upstream(desk, room, now, log)
+	if err != nil {
+		return err
+	}
+	pages := console.New(console.Options{Authority: desk.Authority, Conference: engine, Now: now, Log: log, Version: version})
+	options := web.Options{
+		Authority: desk.Authority, Conference: engine, Satellite: room, Console: pages, Log: log, Now: now, PublicURL: c.PublicURL, Version: version, Upstream: c.Upstream,
+	}
+	if up != nil {
+		options.SyncNow = up.exchange
+	}
+	faces := web.New(options)
 
 	listener, err := c.listen(ctx, desk.Keys(), now)
 	if err != nil {
@@ -94,6 +126,12 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 			err = errors.Join(err, fmt.Errorf("stop the conference engine: %w", e))
 		}
 	}()
+
+	if up != nil {
+		upDone := make(chan struct{})
+		go func() { defer close(upDone); up.run(engineCtx) }() // ends with stopEngine
+		defer func() { stopEngine(); <-upDone }()
+	}
 
 	server := &http.Server{
 		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -121,6 +159,18 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 		_ = server.Close() // closes what Shutdown left open
 	}
 	return err
+}
+
+// upstream is a satellite's way to its authority over the network, nil where there is none.
+func (c Config) upstream(d *desk, room *satellite.Sync, now func() time.Time, log *slog.Logger) (*upstream, error) {
+	if c.Upstream == "" {
+		return nil, nil
+	}
+	if !room.IsSatellite() {
+		return nil, license.Refuse(license.KindRefused, "not-joined", "join first: `tally sync join TOKENFILE --upstream URL`, or start with --upstream-token FILE",
+			"--upstream is for a satellite, and this server has joined no authority")
+	}
+	return &upstream{sync: room, link: newUplink(c.Upstream, d.Keys().Fingerprint(), now), every: c.every(), now: now, log: log}, nil
 }
 
 // listen opens the listener: plain on loopback, otherwise TLS 1.3 with the own certificate or the operator's.

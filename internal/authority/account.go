@@ -30,6 +30,8 @@ type VirtualAccount struct {
 	Name      string
 	Default   bool
 	CreatedAt time.Time
+	// Satellite is the id of the satellite that the virtual account belongs to, empty for none.
+	Satellite string
 }
 
 const firstVA = "Default"
@@ -37,6 +39,9 @@ const firstVA = "Default"
 // CreateAccount makes an account with its default virtual account, named Default. A name that is taken is a conflict.
 func (a *Authority) CreateAccount(ctx context.Context, who access.Person, name string) (Account, error) {
 	if err := who.Check(access.Run, access.Site); err != nil {
+		return Account{}, err
+	}
+	if err := a.notAtSatellite("accounts are made"); err != nil {
 		return Account{}, err
 	}
 	if err := license.CheckName("account", name); err != nil {
@@ -259,7 +264,7 @@ func (a *Authority) VirtualAccounts(ctx context.Context, who access.Person, acco
 }
 
 func vaOf(r db.VirtualAccount, a db.Account) VirtualAccount {
-	return VirtualAccount{ID: r.VaID, Name: r.Name, Default: r.VaID == a.DefaultVa, CreatedAt: store.At(r.CreatedAt)}
+	return VirtualAccount{ID: r.VaID, Name: r.Name, Default: r.VaID == a.DefaultVa, CreatedAt: store.At(r.CreatedAt), Satellite: r.SatelliteID}
 }
 
 // VirtualAccount finds one virtual account by id or name; an empty ref is the default one.
@@ -287,6 +292,9 @@ func (a *Authority) RenameVirtualAccount(ctx context.Context, who access.Person,
 		if err := checkVAName(name); err != nil {
 			return err
 		}
+		if err := d.notOfSatellite(ctx, *va, "it is renamed"); err != nil {
+			return err
+		}
 		old, err := d.VAByName(ctx, db.VAByNameParams{AccountID: d.account.AccountID, NameKey: nameKey(name)})
 		if err == nil && old.VaID != va.VaID {
 			return vaTaken(name)
@@ -310,6 +318,10 @@ func (a *Authority) SetDefaultVirtualAccount(ctx context.Context, who access.Per
 		if va.VaID == d.account.DefaultVa {
 			return nil
 		}
+		if va.SatelliteID != "" {
+			return license.Refuse(license.KindRefused, "satellite-virtual-account", "choose one that is no satellite's: `tally va list` shows them",
+				"the virtual account %q belongs to a satellite and cannot be the default one", va.Name)
+		}
 		if err := d.SetDefaultVA(ctx, db.SetDefaultVAParams{AccountID: d.account.AccountID, DefaultVa: va.VaID}); err != nil {
 			return err
 		}
@@ -323,7 +335,14 @@ func (a *Authority) SetDefaultVirtualAccount(ctx context.Context, who access.Per
 // DeleteVirtualAccount deletes an empty virtual account that is not the default one; otherwise the refusal lists what is
 // still in it (domain rule 3).
 func (a *Authority) DeleteVirtualAccount(ctx context.Context, who access.Person, account, ref string) error {
+	if err := a.notAtSatellite("virtual accounts are deleted"); err != nil {
+		return err
+	}
 	_, err := a.changeVA(ctx, who, account, ref, "delete virtual account", func(d *desk, va *db.VirtualAccount) error {
+		if va.SatelliteID != "" {
+			return license.Refuse(license.KindRefused, "satellite-virtual-account", "remove the satellite first: `tally satellite remove`",
+				"the virtual account %q belongs to a satellite", va.Name)
+		}
 		if va.VaID == d.account.DefaultVa {
 			return license.Refuse(license.KindRefused, "default-virtual-account", "make another one the default first: `tally va default NAME`",
 				"%q is the default virtual account", va.Name)
@@ -336,7 +355,7 @@ func (a *Authority) DeleteVirtualAccount(ctx context.Context, who access.Person,
 		for _, c := range []struct {
 			n    int64
 			what string
-		}{{in.Holdings, "lots of licenses"}, {in.Instances, "product instances, also removed ones"}, {in.Tokens, "registration tokens"}, {in.Conferences, "conference engines"}} {
+		}{{in.Holdings, "lots of licenses"}, {in.Instances, "product instances, also removed ones"}, {in.Tokens, "registration tokens"}, {in.Conferences, "conference engines"}, {in.Consigned, "lots at satellites"}} {
 			if c.n > 0 {
 				holds = append(holds, fmt.Sprintf("%d %s", c.n, c.what))
 			}

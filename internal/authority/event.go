@@ -159,9 +159,19 @@ func (v *Verification) books(ctx context.Context, tx *store.Tx, account string) 
 	if err != nil {
 		return err
 	}
+	below, err := usesBelow(ctx, tx, account)
+	if err != nil {
+		return err
+	}
+	if err := v.gap(ctx, tx, account); err != nil {
+		return err
+	}
 	use := map[string]int64{}
 	for _, s := range sums {
 		use[s.VaID+" "+s.Tag] = s.Quantity
+	}
+	for _, s := range below {
+		use[s.VaID+" "+s.Tag] += s.Quantity
 	}
 	for _, d := range demand {
 		if use[d.VaID+" "+d.Tag] != d.Quantity {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +44,8 @@ type Instance struct {
 	ForkedAt  time.Time
 	RemovedAt time.Time
 	RemovedBy string
+	// Satellite is the name of the satellite that the instance is registered at, empty for the authority itself.
+	Satellite string
 	Usage     []UsageRow
 }
 
@@ -75,16 +78,36 @@ func (a *Authority) Instances(ctx context.Context, who access.Person, account, v
 		if err != nil {
 			return err
 		}
+		satellites, err := satelliteNames(ctx, tx, id)
+		if err != nil {
+			return err
+		}
 		for {
 			rows, err := tx.Instances(ctx, db.InstancesParams{AccountID: id, After: page.After, Page: page.rows()})
 			if err != nil {
 				return err
 			}
-			rows, next = cut(rows, page, func(r db.InstancesRow) string { return r.InstanceID })
+			below, err := satelliteInstances(ctx, tx, id, page.After, page.rows())
+			if err != nil {
+				return err
+			}
 			covered := a.covered(stock, rows, uses, tx.Now())
+			found := make([]Instance, 0, len(rows)+len(below))
 			for _, r := range rows {
-				if only == "" || r.VaID == only {
-					out = append(out, instanceOf(r, names[r.VaID], uses[r.InstanceID], covered[r.InstanceID], tx.Now()))
+				found = append(found, instanceOf(r, names[r.VaID], uses[r.InstanceID], covered[r.InstanceID], tx.Now()))
+			}
+			for _, r := range below {
+				in, err := a.instanceBelow(r, names[r.VaID], satellites[r.SatelliteID], tx.Now())
+				if err != nil {
+					return err
+				}
+				found = append(found, in)
+			}
+			slices.SortStableFunc(found, func(x, y Instance) int { return strings.Compare(x.ID, y.ID) })
+			found, next = cut(found, page, func(in Instance) string { return in.ID })
+			for _, in := range found {
+				if only == "" || in.VirtualAccountID == only {
+					out = append(out, in)
 				}
 			}
 			if len(out) > 0 || next == "" {
@@ -190,6 +213,9 @@ func (a *Authority) MoveInstance(ctx context.Context, who access.Person, account
 		if err != nil || va.VaID == row.VaID {
 			return err
 		}
+		if err := d.notOfSatellite(ctx, va, "its products register"); err != nil {
+			return err
+		}
 		uses, err := d.UsageOfInstance(ctx, db.UsageOfInstanceParams{AccountID: row.AccountID, InstanceID: row.InstanceID})
 		if err != nil {
 			return fmt.Errorf("read use: %w", err)
@@ -224,6 +250,10 @@ func (a *Authority) changeInstance(ctx context.Context, who access.Person, accou
 	in, err := a.Instance(ctx, who, id, ref)
 	if err != nil {
 		return err
+	}
+	if in.Satellite != "" {
+		return license.Refuse(license.KindRefused, "satellite-instance", "do it at that satellite; it shows here after the next synchronization",
+			"the product instance %s is registered at the satellite %q", in.ID, in.Satellite)
 	}
 	return a.write(ctx, who, id, verb, func(d *desk) error {
 		row, err := d.Instance(ctx, db.InstanceParams{AccountID: id, InstanceID: in.ID})

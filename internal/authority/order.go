@@ -29,6 +29,9 @@ type Order struct {
 // under the same number is refused and the refusal says what differs. The account named in the file must be the one given;
 // an empty account means the one in the file.
 func (a *Authority) ImportOrder(ctx context.Context, who access.Person, account string, order license.Order) (Order, error) {
+	if err := a.notAtSatellite("orders are imported"); err != nil {
+		return Order{}, err
+	}
 	if account == "" {
 		account = order.Account
 	}

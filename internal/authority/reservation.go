@@ -65,6 +65,9 @@ func (a *Authority) Reserve(ctx context.Context, who access.Person, account stri
 		if err != nil {
 			return old, false, err
 		}
+		if err := d.notOfSatellite(ctx, va, "its licenses are reserved"); err != nil {
+			return old, false, err
+		}
 		if err := d.fresh(ctx, code); err != nil {
 			return old, false, err
 		}

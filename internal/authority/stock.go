@@ -129,6 +129,11 @@ func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses b
 		if in.uses, err = tx.UsageOfAccount(ctx, account); err != nil {
 			return in, fmt.Errorf("read use: %w", err)
 		}
+		below, err := usesBelow(ctx, tx, account)
+		if err != nil {
+			return in, err
+		}
+		in.uses = append(in.uses, below...)
 	}
 	return in, nil
 }
@@ -201,7 +206,7 @@ func (in inventory) pools(va string, now time.Time) []license.Pool {
 	}
 	for _, h := range in.holdings {
 		held := in.reserved[h.Place] == va
-		if h.Place != poolPlace(va) && !held {
+		if !countsIn(h.Place, va) && !held {
 			continue
 		}
 		p, lot := pool(license.Tag(h.Tag)), lotOf(h)
@@ -290,7 +295,7 @@ func (in inventory) nextEnd(va string, tag license.Tag, now time.Time) time.Time
 	var next time.Time
 	for _, h := range in.holdings {
 		lot := lotOf(h)
-		if (h.Place == poolPlace(va) || in.reserved[h.Place] == va) && lot.Tag == tag && lot.Counts(now) && !lot.End.IsZero() && (next.IsZero() || lot.End.Before(next)) {
+		if (countsIn(h.Place, va) || in.reserved[h.Place] == va) && lot.Tag == tag && lot.Counts(now) && !lot.End.IsZero() && (next.IsZero() || lot.End.Before(next)) {
 			next = lot.End
 		}
 	}
@@ -319,12 +324,17 @@ func (a *Authority) Lots(ctx context.Context, who access.Person, account, va str
 		names := map[string]string{}
 		for _, v := range in.vas {
 			if only == "" || v.VaID == only {
-				names[poolPlace(v.VaID)] = v.Name
+				names[poolPlace(v.VaID)], names[TransitPlace(v.VaID)], names[SatellitePlace(v.VaID)] = v.Name, v.Name, v.Name
 			}
 		}
 		for _, h := range in.holdings {
 			if name, shown := names[h.Place]; shown {
 				lot := lotOf(h)
+				same := func(l LotRow) bool { return l.ID == lot.ID && l.VirtualAccount == name }
+				if i := slices.IndexFunc(out, same); i >= 0 {
+					out[i].Quantity += lot.Quantity // of a satellite's, parts may be on their way
+					continue
+				}
 				out = append(out, LotRow{Lot: lot, VirtualAccount: name, Status: lot.Status(now)})
 			}
 		}
@@ -365,6 +375,8 @@ type Transfer struct {
 type Moved struct {
 	From, To string
 	Lots     []LotRow
+	// Asked is how many are asked back from the satellite that holds them; they arrive when it has let go of them.
+	Asked int64
 }
 
 // Transfer moves licenses of any quantity between two virtual accounts, all or nothing. Lots keep their identity and dates;
@@ -389,6 +401,9 @@ func (a *Authority) Transfer(ctx context.Context, who access.Person, account str
 		if from.VaID == to.VaID {
 			return Moved{}, license.Refuse(license.KindInvalid, "same-place", "name another virtual account after --to", "both sides are the virtual account %q", from.Name)
 		}
+		if from.SatelliteID != "" {
+			return d.transferBack(ctx, t, from, to)
+		}
 		held, err := d.HoldingsAt(ctx, db.HoldingsAtParams{AccountID: id, Place: poolPlace(from.VaID)})
 		if err != nil {
 			return Moved{}, fmt.Errorf("read holdings: %w", err)
@@ -407,6 +422,22 @@ func (a *Authority) Transfer(ctx context.Context, who access.Person, account str
 		}
 		return Moved{From: from.Name, To: to.Name, Lots: lots}, d.move(ctx, "transfer", seq, legs)
 	})
+}
+
+// transferBack transfers licenses out of a virtual account of a satellite.
+func (d *desk) transferBack(ctx context.Context, t Transfer, from, to db.VirtualAccount) (Moved, error) {
+	legs, lots, asked, err := d.recall(ctx, t, from, to)
+	if err != nil {
+		return Moved{}, err
+	}
+	for i := range lots {
+		lots[i].VirtualAccount = to.Name
+	}
+	seq, err := d.record(ctx, "licenses.transferred", string(t.Tag), map[string]any{"from": from.VaID, "to": to.VaID, "quantity": t.Quantity, "askedBack": asked})
+	if err != nil || len(legs) == 0 {
+		return Moved{From: from.Name, To: to.Name, Asked: asked}, err
+	}
+	return Moved{From: from.Name, To: to.Name, Lots: lots, Asked: asked}, d.move(ctx, "transfer", seq, legs)
 }
 
 // pick chooses the lots of a transfer, the longest-dated first, and says how many are missing.

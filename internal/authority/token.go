@@ -63,6 +63,9 @@ func (a *Authority) CreateToken(ctx context.Context, who access.Person, account 
 		if err != nil {
 			return Token{}, err
 		}
+		if err := d.notOfSatellite(ctx, va, "its tokens are made"); err != nil {
+			return Token{}, err
+		}
 		use := trust.ForProduct
 		if a.keys.Site() != "" {
 			use = trust.ForBelow

@@ -70,6 +70,9 @@ func (f Fact) Text() string {
 	case FactUnknownKind:
 		return fmt.Sprintf("Nothing was ever ordered under the tag %s and the catalog does not know it: check the spelling on the product.", f.Tag)
 	}
+	if text, ok := f.syncText(); ok {
+		return text
+	}
 	return f.reservationText()
 }
 

@@ -16,6 +16,8 @@ var (
 		` ON CONFLICT (account_id, instance_id, tag) DO UPDATE SET va_id = excluded.va_id, quantity = excluded.quantity, since_at = excluded.since_at`}
 	putDemands = &insertion{`INSERT INTO demand (account_id, va_id, tag, quantity)`,
 		` ON CONFLICT (account_id, va_id, tag) DO UPDATE SET quantity = excluded.quantity`}
+	putSatelliteInstances = &insertion{`INSERT INTO satellite_instance (account_id, satellite_id, instance_id, va_id, body)`,
+		` ON CONFLICT (account_id, instance_id, satellite_id) DO UPDATE SET va_id = excluded.va_id, body = excluded.body`}
 )
 
 // queryIn runs head ($2,$3,…) tail with account as $1, for at most maxRows ids at a time, and scans each row.
@@ -122,5 +124,12 @@ func (tx *Tx) PutUsage(ctx context.Context, rows []db.InstanceUsage) error {
 func (tx *Tx) PutDemands(ctx context.Context, rows []db.Demand) error {
 	return insertRows(ctx, tx, putDemands, rows, func(v []any, r *db.Demand) []any {
 		return append(v, r.AccountID, r.VaID, r.Tag, r.Quantity)
+	})
+}
+
+// PutSatelliteInstances stores what satellites said of their product instances; an instance may stand in rows once.
+func (tx *Tx) PutSatelliteInstances(ctx context.Context, rows []db.SatelliteInstance) error {
+	return insertRows(ctx, tx, putSatelliteInstances, rows, func(v []any, r *db.SatelliteInstance) []any {
+		return append(v, r.AccountID, r.SatelliteID, r.InstanceID, r.VaID, r.Body)
 	})
 }

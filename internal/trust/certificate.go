@@ -202,3 +202,12 @@ func ParsePublicKey(der []byte) (*ecdsa.PublicKey, error) {
 	}
 	return key, nil
 }
+
+// KeyThumbprint returns the base64url SHA-256 of a public key's SubjectPublicKeyInfo, empty for what is no P-256 key.
+func KeyThumbprint(key *ecdsa.PublicKey) string {
+	spki, err := MarshalPublicKey(key)
+	if err != nil {
+		return ""
+	}
+	return thumbprint(spki)
+}

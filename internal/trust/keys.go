@@ -293,7 +293,8 @@ func (k *Keys) SignerThumbprint() string { return k.thumbprint }
 // SignerChain returns the message certificate and its chain to the root in DER, for Header.Chain.
 func (k *Keys) SignerChain() [][]byte { return [][]byte{k.signer.Raw, k.issuer().Raw, k.root.Raw} }
 
-// ServerCertificate makes a P-256 key and a certificate for TLS servers: 397 days, names are DNS names or IP addresses.
+// ServerCertificate makes a P-256 key and a certificate for TLS servers: 397 days, names are DNS names or IP addresses; at a
+// satellite, those that its authority did not certify it for are left out.
 // The chain holds the root too, so that a client which knows no more than its fingerprint can check it.
 func (k *Keys) ServerCertificate(names []string, now time.Time) (tls.Certificate, error) {
 	if len(names) == 0 {
@@ -309,7 +310,11 @@ func (k *Keys) ServerCertificate(names []string, now time.Time) (tls.Certificate
 		NotBefore: from, NotAfter: from.Add(serverLife), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, Policies: policies, BasicConstraintsValid: true,
 	}
+	issuer := k.issuer()
 	for _, name := range names {
+		if k.site != "" && !permits(issuer, name) {
+			continue // its own authority did not certify it for that
+		}
 		if ip := net.ParseIP(name); ip != nil {
 			t.IPAddresses = append(t.IPAddresses, ip)
 		} else {
@@ -317,7 +322,6 @@ func (k *Keys) ServerCertificate(names []string, now time.Time) (tls.Certificate
 		}
 	}
 	key := newECKey()
-	issuer := k.issuer()
 	der, err := x509.CreateCertificate(nil, &t, issuer, key.Public(), k.issuingKey)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("server certificate for %q: %w", names, err)

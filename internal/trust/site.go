@@ -106,6 +106,15 @@ func makeSite(dir, set string) error {
 // ID names the satellite: it is made of its issuing key, so no two have the same and it lasts as long as the key.
 func (s *Site) ID() string { return siteID(&s.issuing.PublicKey) }
 
+// SiteID is the ID of the satellite with this issuing key.
+func SiteID(key *ecdsa.PublicKey) string { return siteID(key) }
+
+// HasSite says whether dir holds the keys of a satellite that its authority has certified.
+func HasSite(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, siteSet, issuingCert))
+	return err == nil
+}
+
 func siteID(key *ecdsa.PublicKey) string {
 	spki, err := MarshalPublicKey(key)
 	if err != nil {
@@ -302,6 +311,14 @@ func constrain(t *x509.Certificate, hosts []string) error {
 		t.ExcludedIPRanges = []*net.IPNet{{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}, {IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}}
 	}
 	return nil
+}
+
+// permits tells whether the name constraints of an issuing certificate name a host.
+func permits(issuer *x509.Certificate, host string) bool {
+	if ip := net.ParseIP(host); ip != nil {
+		return slices.ContainsFunc(issuer.PermittedIPRanges, func(n *net.IPNet) bool { return n.Contains(ip) })
+	}
+	return slices.ContainsFunc(issuer.PermittedDNSDomains, func(d string) bool { return strings.EqualFold(d, host) })
 }
 
 // CheckHosts refuses what cannot be the host names and addresses of one server.

@@ -44,7 +44,7 @@ type VAPath struct {
 }
 
 func vaOf(v authority.VirtualAccount) api.VirtualAccount {
-	return api.VirtualAccount{ID: v.ID, Name: v.Name, Default: v.Default, CreatedAt: v.CreatedAt}
+	return api.VirtualAccount{ID: v.ID, Name: v.Name, Default: v.Default, CreatedAt: v.CreatedAt, Satellite: v.Satellite}
 }
 
 func (s *server) createVA(ctx context.Context, in *struct {

@@ -20,6 +20,10 @@ import (
 // gate hands one envelope of a product to the authority and brings the answer back. A refusal may be an envelope too: the
 // status is for people and proxies, the product reads what is signed.
 func (s *server) gate(w http.ResponseWriter, r *http.Request) {
+	if r.PathValue("verb") == "sync" {
+		s.sync(w, r)
+		return
+	}
 	body, err := s.readBody(r, wire.MaxMessage)
 	var envelope []byte
 	if err == nil {

@@ -200,5 +200,5 @@ func (s *server) transfer(ctx context.Context, in *struct {
 	}
 	t := in.Body
 	moved, err := s.Authority.Transfer(ctx, in.Who, in.Account, authority.Transfer{Tag: tag, Quantity: t.Quantity, From: t.From, To: t.To, Lot: t.Lot})
-	return answerWith(api.Transferred{From: moved.From, To: moved.To, Lots: each(moved.Lots, s.lotOf)}, err)
+	return answerWith(api.Transferred{From: moved.From, To: moved.To, Lots: each(moved.Lots, s.lotOf), AskedBack: moved.Asked}, err)
 }

@@ -12,6 +12,7 @@
 package web
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -22,20 +23,26 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/conference"
+	"github.com/tallystick/tallystick/internal/satellite"
 	"github.com/tallystick/tallystick/internal/trust"
 )
 
-// Options are the parts of the face. Authority and Conference are needed.
+// Options are the parts of the face. Authority and Conference are needed; without Satellite one is made.
 type Options struct {
 	Authority  *authority.Authority
 	Conference *conference.Engine
-	Console    http.Handler // everything that is not under another address; nil answers 404
-	Log        *slog.Logger // nil discards
-	Now        func() time.Time
-	PublicURL  string // how others reach this server; empty takes it from each request
-	Version    string // of the program
+	Satellite  *satellite.Sync
+	// SyncNow synchronizes an account of a satellite over the network; nil where there is no upstream.
+	SyncNow   func(ctx context.Context, who access.Person, account string) (satellite.Applied, error)
+	Upstream  string       // address of a satellite's authority, for people
+	Console   http.Handler // everything that is not under another address; nil answers 404
+	Log       *slog.Logger // nil discards
+	Now       func() time.Time
+	PublicURL string // how others reach this server; empty takes it from each request
+	Version   string // of the program
 }
 
 // server is the face. It is safe for concurrent use.
@@ -59,6 +66,9 @@ func newServer(o Options) *server {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Satellite == nil && o.Authority != nil {
+		o.Satellite = satellite.New(satellite.Options{Authority: o.Authority, Now: o.Now, Log: o.Log, Version: o.Version})
 	}
 	if o.Console == nil {
 		o.Console = http.HandlerFunc(missingPage)

@@ -458,7 +458,7 @@ func (q *Queries) SetDefaultVA(ctx context.Context, arg SetDefaultVAParams) erro
 }
 
 const vA = `-- name: VA :one
-SELECT account_id, va_id, name, name_key, created_at FROM virtual_account WHERE account_id = $1 AND va_id = $2
+SELECT account_id, va_id, name, name_key, created_at, satellite_id FROM virtual_account WHERE account_id = $1 AND va_id = $2
 `
 
 type VAParams struct {
@@ -475,12 +475,13 @@ func (q *Queries) VA(ctx context.Context, arg VAParams) (VirtualAccount, error) 
 		&i.Name,
 		&i.NameKey,
 		&i.CreatedAt,
+		&i.SatelliteID,
 	)
 	return i, err
 }
 
 const vAByName = `-- name: VAByName :one
-SELECT account_id, va_id, name, name_key, created_at FROM virtual_account WHERE account_id = $1 AND name_key = $2
+SELECT account_id, va_id, name, name_key, created_at, satellite_id FROM virtual_account WHERE account_id = $1 AND name_key = $2
 `
 
 type VAByNameParams struct {
@@ -497,6 +498,7 @@ func (q *Queries) VAByName(ctx context.Context, arg VAByNameParams) (VirtualAcco
 		&i.Name,
 		&i.NameKey,
 		&i.CreatedAt,
+		&i.SatelliteID,
 	)
 	return i, err
 }
@@ -506,6 +508,7 @@ SELECT
   (SELECT count(*) FROM holding h WHERE h.account_id = $1 AND h.place = $2 AND h.quantity > 0) AS holdings,
   (SELECT count(*) FROM instance i WHERE i.account_id = $1 AND i.va_id = $3) AS instances,
   (SELECT count(*) FROM token t WHERE t.account_id = $1 AND t.va_id = $3) AS tokens,
+  (SELECT count(*) FROM satellite_stock s WHERE s.account_id = $1 AND s.va_id = $3 AND s.granted > s.burnt) AS consigned,
   (SELECT count(*) FROM conference c WHERE c.account_id = $1 AND c.va_id = $3) AS conferences
 `
 
@@ -519,6 +522,7 @@ type VAContentsRow struct {
 	Holdings    int64
 	Instances   int64
 	Tokens      int64
+	Consigned   int64
 	Conferences int64
 }
 
@@ -529,13 +533,14 @@ func (q *Queries) VAContents(ctx context.Context, arg VAContentsParams) (VAConte
 		&i.Holdings,
 		&i.Instances,
 		&i.Tokens,
+		&i.Consigned,
 		&i.Conferences,
 	)
 	return i, err
 }
 
 const vAs = `-- name: VAs :many
-SELECT account_id, va_id, name, name_key, created_at FROM virtual_account
+SELECT account_id, va_id, name, name_key, created_at, satellite_id FROM virtual_account
 WHERE account_id = $1 AND va_id > $2 ORDER BY va_id LIMIT $3
 `
 
@@ -560,6 +565,7 @@ func (q *Queries) VAs(ctx context.Context, arg VAsParams) ([]VirtualAccount, err
 			&i.Name,
 			&i.NameKey,
 			&i.CreatedAt,
+			&i.SatelliteID,
 		); err != nil {
 			return nil, err
 		}

@@ -566,6 +566,68 @@ type ReservationVersion struct {
 	ConfirmedAt   int64
 }
 
+type Satellite struct {
+	AccountID      string
+	SatelliteID    string
+	Name           string
+	NameKey        string
+	State          string
+	TokenDigest    []byte
+	TokenEndsAt    int64
+	Site           string
+	PublicKey      []byte
+	Hosts          string
+	Program        string
+	Epoch          int64
+	Number         int64
+	Digest         []byte
+	Answer         []byte
+	Findings       string
+	EveryS         int64
+	CreatedAt      int64
+	CreatedBy      string
+	JoinedAt       int64
+	SyncedAt       int64
+	SyncedBy       string
+	IdentityEndsAt int64
+	RemovedAt      int64
+	RemovedBy      string
+}
+
+type SatelliteInstance struct {
+	AccountID   string
+	SatelliteID string
+	InstanceID  string
+	VaID        string
+	Body        []byte
+}
+
+type SatelliteRecall struct {
+	AccountID   string
+	RecallID    string
+	SatelliteID string
+	VaID        string
+	LotID       string
+	Tag         string
+	ToVa        string
+	Quantity    int64
+	Came        int64
+	AskedAt     int64
+	AskedBy     string
+}
+
+type SatelliteStock struct {
+	AccountID   string
+	SatelliteID string
+	VaID        string
+	LotID       string
+	Granted     int64
+	Applied     int64
+	Asked       int64
+	Burnt       int64
+	Held        int64
+}
+
 type Segment struct {
 	AccountID string
 	Lasting   bool
@@ -592,6 +654,38 @@ type Token struct {
 	Uses             int64
 	RevokedAt        int64
 	ExportControlled bool
+}
+
+type Upstream struct {
+	AccountID   string
+	SatelliteID string
+	Name        string
+	State       string
+	Epoch       int64
+	Number      int64
+	Digest      []byte
+	Answered    int64
+	Whole       bool
+	Leaving     bool
+	Privacy     string
+	EveryS      int64
+	JoinedAt    int64
+	ExportedAt  int64
+	SyncedAt    int64
+	SyncedBy    string
+	TriedAt     int64
+	Trouble     string
+	Findings    string
+}
+
+type UpstreamStock struct {
+	AccountID string
+	VaID      string
+	LotID     string
+	Applied   int64
+	Asked     int64
+	Burnt     int64
+	Taken     int64
 }
 
 type UsageDay struct {
@@ -664,9 +758,10 @@ type UsagePeak struct {
 }
 
 type VirtualAccount struct {
-	AccountID string
-	VaID      string
-	Name      string
-	NameKey   string
-	CreatedAt int64
+	AccountID   string
+	VaID        string
+	Name        string
+	NameKey     string
+	CreatedAt   int64
+	SatelliteID string
 }

@@ -28,13 +28,13 @@ INSERT INTO virtual_account (account_id, va_id, name, name_key, created_at) VALU
 ON CONFLICT (account_id, name_key) DO NOTHING;
 
 -- name: VA :one
-SELECT account_id, va_id, name, name_key, created_at FROM virtual_account WHERE account_id = $1 AND va_id = $2;
+SELECT account_id, va_id, name, name_key, created_at, satellite_id FROM virtual_account WHERE account_id = $1 AND va_id = $2;
 
 -- name: VAByName :one
-SELECT account_id, va_id, name, name_key, created_at FROM virtual_account WHERE account_id = $1 AND name_key = $2;
+SELECT account_id, va_id, name, name_key, created_at, satellite_id FROM virtual_account WHERE account_id = $1 AND name_key = $2;
 
 -- name: VAs :many
-SELECT account_id, va_id, name, name_key, created_at FROM virtual_account
+SELECT account_id, va_id, name, name_key, created_at, satellite_id FROM virtual_account
 WHERE account_id = sqlc.arg(account_id) AND va_id > sqlc.arg(after) ORDER BY va_id LIMIT sqlc.arg(page);
 
 -- name: RenameVA :exec
@@ -48,6 +48,7 @@ SELECT
   (SELECT count(*) FROM holding h WHERE h.account_id = sqlc.arg(account_id) AND h.place = sqlc.arg(place) AND h.quantity > 0) AS holdings,
   (SELECT count(*) FROM instance i WHERE i.account_id = sqlc.arg(account_id) AND i.va_id = sqlc.arg(va_id)) AS instances,
   (SELECT count(*) FROM token t WHERE t.account_id = sqlc.arg(account_id) AND t.va_id = sqlc.arg(va_id)) AS tokens,
+  (SELECT count(*) FROM satellite_stock s WHERE s.account_id = sqlc.arg(account_id) AND s.va_id = sqlc.arg(va_id) AND s.granted > s.burnt) AS consigned,
   (SELECT count(*) FROM conference c WHERE c.account_id = sqlc.arg(account_id) AND c.va_id = sqlc.arg(va_id)) AS conferences;
 
 -- name: InsertEvent :exec

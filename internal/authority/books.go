@@ -1,0 +1,333 @@
+package authority
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/db"
+	"github.com/tallystick/tallystick/internal/trust"
+	"github.com/tallystick/tallystick/internal/wire"
+)
+
+// Books are the books of a locked account, for the verbs of package satellite: the same transaction, event chain and ledger
+// that the desk's own verbs use.
+type Books struct{ *desk }
+
+// Books runs a writing verb of another room on an account: it locks the account's row first, and writes all or nothing. fn may
+// run twice.
+func (a *Authority) Books(ctx context.Context, who access.Person, account, verb string, fn func(*Books) error) error {
+	return a.write(ctx, who, account, verb, func(d *desk) error { return fn(&Books{d}) })
+}
+
+// BooksIn is Books inside a transaction that runs already, of an account that was made in it.
+func (a *Authority) BooksIn(ctx context.Context, tx *store.Tx, who access.Person, account string) (*Books, error) {
+	d, err := lock(ctx, tx, who, account)
+	return &Books{d}, err
+}
+
+// Read runs a reading verb of another room in one snapshot.
+func (a *Authority) Read(ctx context.Context, verb string, fn func(*store.Tx) error) error {
+	return a.read(ctx, verb, fn)
+}
+
+// Account is the account's row.
+func (b *Books) Account() db.Account { return b.account.Account }
+
+// Time is the instant of the verb: UTC, whole milliseconds, never before that of the verb before.
+func (b *Books) Time() time.Time { return b.now }
+
+// Record appends the verb's event and returns its number.
+func (b *Books) Record(ctx context.Context, kind, subject string, data any) (int64, error) {
+	return b.record(ctx, kind, subject, data)
+}
+
+// Leg is one side of a movement: a quantity that arrives at a place, or leaves it when below zero.
+type Leg struct {
+	Place, Lot string
+	Tag        license.Tag
+	Quantity   int64
+}
+
+// Move writes a movement whose legs sum to zero for each lot. Legs of nothing are left out, and no legs are no movement.
+func (b *Books) Move(ctx context.Context, kind string, event int64, moved []Leg) error {
+	var legs []leg
+	for _, l := range moved {
+		if l.Quantity != 0 {
+			legs = append(legs, leg{l.Place, l.Lot, l.Tag, l.Quantity})
+		}
+	}
+	if len(legs) == 0 {
+		return nil
+	}
+	return b.move(ctx, kind, event, legs)
+}
+
+// The places of the supply book that other rooms move to and from. TransitPlace holds what was given to a virtual account of a
+// satellite and has not arrived as far as is known, SatellitePlace what has: both count as that virtual account's stock.
+// OutPlace is at a satellite: what it gave back and its authority has not acknowledged.
+const (
+	IssuerPlace = issuer
+	OutPlace    = "out"
+)
+
+// PoolPlace is what a virtual account holds itself.
+func PoolPlace(va string) string { return poolPlace(va) }
+
+// TransitPlace is described with the others above.
+func TransitPlace(va string) string { return "transit:" + va }
+
+// SatellitePlace is described with the others above.
+func SatellitePlace(va string) string { return "sat:" + va }
+
+// countsIn says whether a place is part of a virtual account's stock: its pool, or what its satellite has of it.
+func countsIn(place, va string) bool {
+	return place == poolPlace(va) || place == TransitPlace(va) || place == SatellitePlace(va)
+}
+
+// HoldingsOf lists what is held anywhere in the account.
+func (b *Books) HoldingsOf(ctx context.Context) ([]db.HoldingsRow, error) {
+	return b.Holdings(ctx, b.account.AccountID)
+}
+
+// VirtualAccountRows lists the virtual accounts of an account, those of satellites included.
+func VirtualAccountRows(ctx context.Context, tx *store.Tx, account string) ([]db.VirtualAccount, error) {
+	return allVAs(ctx, tx, account)
+}
+
+// ReservationPlaces says of which virtual account a place is a part that a live reservation holds.
+func ReservationPlaces(ctx context.Context, tx *store.Tx, account string) (map[string]string, error) {
+	live, err := tx.LiveReservations(ctx, account)
+	if err != nil {
+		return nil, fmt.Errorf("read reservations: %w", err)
+	}
+	places := make(map[string]string, len(live))
+	for _, r := range live {
+		places[reservedPlace(r.ReservationID)] = r.VaID
+	}
+	return places, nil
+}
+
+// NameKey folds a name for comparison.
+func NameKey(s string) string { return nameKey(s) }
+
+// CheckVirtualAccountName refuses what cannot be the name of a virtual account.
+func CheckVirtualAccountName(name string) error { return checkVAName(name) }
+
+// notOfSatellite refuses a verb on a virtual account that belongs to a satellite, and says where it can be done.
+func (d *desk) notOfSatellite(ctx context.Context, va db.VirtualAccount, what string) error {
+	if va.SatelliteID == "" {
+		return nil
+	}
+	s, err := d.Satellite(ctx, db.SatelliteParams{AccountID: va.AccountID, SatelliteID: va.SatelliteID})
+	if err != nil {
+		return fmt.Errorf("read satellite: %w", err)
+	}
+	at := cmp.Or(strings.Join(hostsOf(s), " or "), "its own console or command line")
+	return license.Refuse(license.KindRefused, "satellite-virtual-account", "do it at the satellite "+fmt.Sprintf("%q", s.Name)+": "+at,
+		"the virtual account %q belongs to the satellite %q: %s there", va.Name, s.Name, what)
+}
+
+func hostsOf(s db.SatelliteRow) []string {
+	var hosts []string
+	_ = json.Unmarshal([]byte(s.Hosts), &hosts) // written by us; an empty list is as good
+	return hosts
+}
+
+// notAtSatellite refuses a verb at a satellite that only its authority has.
+func (a *Authority) notAtSatellite(what string) error {
+	if a.keys.Site() == "" {
+		return nil
+	}
+	return license.Refuse(license.KindRefused, "at-satellite", "do it at the authority; it comes here with the next synchronization", "this is a satellite: %s at its authority", what)
+}
+
+// UniqueVAName finds a free name for a virtual account that comes from elsewhere: the wanted one or, where another has it, one
+// with the origin behind it.
+func (b *Books) UniqueVAName(ctx context.Context, id, want, origin string) (string, error) {
+	for _, name := range []string{want, want + " (" + origin + ")", want + " (" + id + ")"} {
+		row, err := b.VAByName(ctx, db.VAByNameParams{AccountID: b.account.AccountID, NameKey: nameKey(name)})
+		if errors.Is(err, store.ErrNoRow) || err == nil && row.VaID == id {
+			return name, nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("look for a name: %w", err)
+		}
+	}
+	return id, nil
+}
+
+// recall asks a satellite for licenses of one of its virtual accounts: what its pool here still has goes at once, the rest is
+// asked for and comes when the satellite has let go of it. It returns the legs that move now and what is asked for.
+func (d *desk) recall(ctx context.Context, t Transfer, from, to db.VirtualAccount) (legs []leg, lots []LotRow, asked int64, err error) {
+	account := d.account.AccountID
+	held, err := d.HoldingsAt(ctx, db.HoldingsAtParams{AccountID: account, Place: poolPlace(from.VaID)})
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("read holdings: %w", err)
+	}
+	legs, lots, rest := pick(held, t, d.now, from.VaID, to.VaID)
+	if rest == 0 {
+		return legs, lots, 0, nil
+	}
+	stock, err := d.SatelliteStock(ctx, db.SatelliteStockParams{AccountID: account, SatelliteID: from.SatelliteID})
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("read stock of satellite: %w", err)
+	}
+	rows := map[string]db.SatelliteStock{}
+	pending := map[string]int64{} // by lot, of all virtual accounts of the satellite
+	for _, s := range stock {
+		if s.VaID == from.VaID {
+			rows[s.LotID] = s
+		}
+		pending[s.LotID] += max(0, s.Asked-s.Burnt)
+	}
+	out := map[string]*db.HoldingsAtRow{}
+	total := map[string]int64{}
+	all, err := d.Holdings(ctx, account)
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("read holdings: %w", err)
+	}
+	vas, err := allVAs(ctx, d.Tx, account)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	for _, h := range all {
+		for _, v := range vas {
+			if v.SatelliteID != from.SatelliteID || h.Place != TransitPlace(v.VaID) && h.Place != SatellitePlace(v.VaID) {
+				continue
+			}
+			total[h.LotID] += h.Quantity
+			if v.VaID != from.VaID {
+				continue
+			}
+			if out[h.LotID] == nil {
+				out[h.LotID] = &db.HoldingsAtRow{Place: h.Place, LotID: h.LotID, Tag: h.Tag, LotType: h.LotType, StartsAt: h.StartsAt, EndsAt: h.EndsAt, Subscription: h.Subscription, PurchaseID: h.PurchaseID}
+			}
+			out[h.LotID].Quantity += h.Quantity
+		}
+	}
+	var there []db.HoldingsAtRow
+	for lot, h := range out {
+		h.Quantity = min(h.Quantity, total[lot]-pending[lot])
+		if h.Quantity > 0 {
+			there = append(there, *h)
+		}
+	}
+	slices.SortFunc(there, func(x, y db.HoldingsAtRow) int { return strings.Compare(x.LotID, y.LotID) })
+	more := t
+	more.Quantity = rest
+	wanted, _, missing := pick(there, more, d.now, from.VaID, to.VaID)
+	if missing > 0 {
+		return nil, nil, 0, license.Refuse(license.KindRefused, "not-enough", "`tally license lots` shows what there is",
+			"%q holds %d of %s that can be transferred, %d were asked for", from.Name, t.Quantity-missing, t.Tag, t.Quantity)
+	}
+	for _, w := range wanted {
+		if w.quantity < 0 {
+			continue // the leg that leaves; it leaves when the satellite says so
+		}
+		s := rows[w.lot]
+		s.AccountID, s.SatelliteID, s.VaID, s.LotID = account, from.SatelliteID, from.VaID, w.lot
+		s.Asked = max(s.Asked, s.Burnt) + w.quantity
+		if err := d.PutSatelliteStock(ctx, db.PutSatelliteStockParams(s)); err != nil {
+			return nil, nil, 0, fmt.Errorf("ask satellite: %w", err)
+		}
+		if err := d.InsertRecall(ctx, db.InsertRecallParams{
+			AccountID: account, RecallID: trust.NewID("rec", d.now), SatelliteID: from.SatelliteID, VaID: from.VaID, LotID: w.lot, Tag: string(w.tag), ToVa: to.VaID,
+			Quantity: w.quantity, AskedAt: store.Ms(d.now), AskedBy: d.who.ID,
+		}); err != nil {
+			return nil, nil, 0, fmt.Errorf("ask satellite: %w", err)
+		}
+		asked += w.quantity
+	}
+	return legs, lots, asked, nil
+}
+
+// satelliteInstances reads what satellites said of their product instances.
+func satelliteInstances(ctx context.Context, tx *store.Tx, account, after string, page int32) ([]db.SatelliteInstance, error) {
+	rows, err := tx.SatelliteInstances(ctx, db.SatelliteInstancesParams{AccountID: account, After: after, Page: page})
+	if err != nil {
+		return nil, fmt.Errorf("read instances of satellites: %w", err)
+	}
+	return rows, nil
+}
+
+// instanceBelow is a product instance of a satellite as lists show it.
+func (a *Authority) instanceBelow(r db.SatelliteInstance, va, satellite string, now time.Time) (Instance, error) {
+	var in wire.SyncInstance
+	if err := json.Unmarshal(r.Body, &in); err != nil {
+		return Instance{}, fmt.Errorf("read instance %s of a satellite: %w", r.InstanceID, err)
+	}
+	out := instanceOf(db.InstancesRow{
+		InstanceID: in.ID, VaID: r.VaID, Udi: "PID:" + in.PID + ",SN:" + in.Serial, Pid: in.PID, Serial: in.Serial, Product: in.Product, Version: in.Version, Hostname: in.Hostname,
+		State: in.State, RegisteredAt: in.RegisteredAt, RenewedAt: in.RenewedAt, ExpiresAt: in.ExpiresAt, Status: in.Status, StatusAt: in.StatusAt, ForkedAt: in.ForkedAt,
+		RemovedAt: in.RemovedAt, ExportControlled: in.Exported, Number: in.Number, AnsweredAt: in.ContactAt, NextAt: in.NextAt, DeadlineAt: in.DeadlineAt,
+	}, va, nil, false, now)
+	if out.Satellite = satellite; out.Next != "" {
+		out.Next = fmt.Sprintf("at the satellite %q: %s", satellite, out.Next)
+	}
+	for _, tag := range sortedTags(in.Use) {
+		out.Usage = append(out.Usage, UsageRow{Tag: tag, Name: a.catalog.Name(tag), Count: in.Use[tag], Since: store.At(in.SinceAt[tag])})
+	}
+	return out, nil
+}
+
+func sortedTags(use map[license.Tag]int64) []license.Tag {
+	tags := make([]license.Tag, 0, len(use))
+	for tag := range use {
+		tags = append(tags, tag)
+	}
+	slices.Sort(tags)
+	return tags
+}
+
+// usesBelow lists what the products of satellites use, in the form of the desk's own.
+func usesBelow(ctx context.Context, tx *store.Tx, account string) ([]db.UsageOfAccountRow, error) {
+	var out []db.UsageOfAccountRow
+	after := ""
+	for {
+		rows, err := satelliteInstances(ctx, tx, account, after, 1000)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			var in wire.SyncInstance
+			if err := json.Unmarshal(r.Body, &in); err != nil {
+				return nil, fmt.Errorf("read instance %s of a satellite: %w", r.InstanceID, err)
+			}
+			for _, tag := range sortedTags(in.Use) {
+				if in.Use[tag] > 0 && in.State != stateRemoved {
+					out = append(out, db.UsageOfAccountRow{InstanceID: r.InstanceID, Tag: string(tag), VaID: r.VaID, Quantity: in.Use[tag], SinceAt: in.SinceAt[tag], Product: in.Product, Hostname: in.Hostname})
+				}
+			}
+			after = r.InstanceID
+		}
+		if len(rows) < 1000 {
+			return out, nil
+		}
+	}
+}
+
+// satelliteNames are the names of an account's satellites by id.
+func satelliteNames(ctx context.Context, tx *store.Tx, account string) (map[string]string, error) {
+	names, after := map[string]string{}, ""
+	for {
+		rows, err := tx.Satellites(ctx, db.SatellitesParams{AccountID: account, After: after, Page: 1000})
+		if err != nil {
+			return nil, fmt.Errorf("read satellites: %w", err)
+		}
+		for _, r := range rows {
+			names[r.SatelliteID], after = r.Name, r.SatelliteID
+		}
+		if len(rows) < 1000 {
+			return names, nil
+		}
+	}
+}

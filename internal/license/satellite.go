@@ -1,0 +1,110 @@
+package license
+
+import (
+	"fmt"
+	"time"
+)
+
+// SatelliteState is what an authority shows of a satellite (smart licensing, section 13.8). It says how long ago the last good
+// synchronization was, and moves nothing by itself: what a satellite holds it keeps until it lets go of it or an administrator
+// removes it, and no product stops.
+type SatelliteState string
+
+// The states of a satellite.
+const (
+	SatellitePending SatelliteState = "PENDING" // not synchronized yet
+	SatelliteOK      SatelliteState = "OK"      // up to 30 days ago
+	SatelliteDue     SatelliteState = "DUE"     // 30 to 60 days ago
+	SatelliteOverdue SatelliteState = "OVERDUE" // 60 to 90 days ago
+	SatelliteRemoved SatelliteState = "REMOVED" // more than 90 days ago, or by an administrator
+)
+
+// How long after the last good synchronization the states of a satellite begin (smart licensing, section 13.8), and how long
+// before its end an identity that was not renewed is a finding (rule 51).
+const (
+	SyncDueAfter     = 30 * 24 * time.Hour
+	SyncOverdueAfter = 60 * 24 * time.Hour
+	SyncRemovedAfter = 90 * 24 * time.Hour
+	SyncStaleAfter   = 365 * 24 * time.Hour
+	identityWarning  = 60 * 24 * time.Hour
+)
+
+// The codes of facts about synchronization.
+const (
+	FactSyncNever    = "sync-never"         // no synchronization yet
+	FactSyncDue      = "sync-due"           // Count days without one, Of days are left
+	FactSyncOverdue  = "sync-overdue"       // the same, from 60 days on
+	FactSyncGone     = "sync-expired"       // Count days without one, more than 90
+	FactSyncStale    = "entitlements-stale" // Count days, more than a year: what was bought since is not known
+	FactIdentityEnds = "sync-identity-ends" // Count days until the satellite's certificate ends, at Since
+	FactSyncRestored = "sync-restored"      // its database was lost or restored: epoch Count began
+	FactSyncMore     = "sync-claims-more"   // it says to have Count of the lot, Of were given
+	FactSyncForeign  = "sync-foreign"       // it speaks of Name, which is not its own
+	FactSyncWaiting  = "sync-waiting"       // Count of the tag are asked back and have not come
+	FactSyncLost     = "sync-removed-lost"  // removed while Count were out: they may be used in two places
+	FactSyncShort    = "sync-held-back"     // Count of the lot are asked back and cannot be given yet
+	FactSyncRootAway = "sync-root-away"     // the identity was not renewed: the root's key is kept elsewhere
+)
+
+// SatelliteStanding says how a satellite stands with its authority; both sides show the same. synced is its last good
+// synchronization and identityEnds when its certificate ends, both zero for none; removed is by an administrator.
+func SatelliteStanding(synced, identityEnds time.Time, removed bool, now time.Time) (SatelliteState, []Fact) {
+	if removed {
+		return SatelliteRemoved, nil
+	}
+	if synced.IsZero() {
+		return SatellitePending, []Fact{{Code: FactSyncNever}}
+	}
+	var facts []Fact
+	since := now.Sub(synced)
+	days, left := int64(since/(24*time.Hour)), int64((SyncRemovedAfter-since+24*time.Hour-1)/(24*time.Hour))
+	state := SatelliteOK
+	switch {
+	case since > SyncRemovedAfter:
+		state, facts = SatelliteRemoved, append(facts, Fact{Code: FactSyncGone, Count: days, Since: synced})
+		if since > SyncStaleAfter {
+			facts = append(facts, Fact{Code: FactSyncStale, Count: days, Since: synced})
+		}
+	case since > SyncOverdueAfter:
+		state, facts = SatelliteOverdue, append(facts, Fact{Code: FactSyncOverdue, Count: days, Of: left, Since: synced})
+	case since > SyncDueAfter:
+		state, facts = SatelliteDue, append(facts, Fact{Code: FactSyncDue, Count: days, Of: left, Since: synced})
+	}
+	if ends := identityEnds.Sub(now); !identityEnds.IsZero() && ends < identityWarning {
+		facts = append(facts, Fact{Code: FactIdentityEnds, Count: max(0, int64(ends/(24*time.Hour))), Since: identityEnds})
+	}
+	return state, facts
+}
+
+// syncText renders the facts about synchronization.
+func (f Fact) syncText() (string, bool) {
+	switch f.Code {
+	case FactSyncNever:
+		return "It has not synchronized yet.", true
+	case FactSyncDue:
+		return fmt.Sprintf("It last synchronized %s ago, on %s: a synchronization is due. It counts as removed in %s.", plural(f.Count, "day", "days"), stamp(f.Since), plural(f.Of, "day", "days")), true
+	case FactSyncOverdue:
+		return fmt.Sprintf("It last synchronized %s ago, on %s: synchronization is overdue. It counts as removed in %s.", plural(f.Count, "day", "days"), stamp(f.Since), plural(f.Of, "day", "days")), true
+	case FactSyncGone:
+		return fmt.Sprintf("It last synchronized %s ago, on %s, and counts as removed. Its products work on, and what it holds stays with it: the next synchronization brings it back.", plural(f.Count, "day", "days"), stamp(f.Since)), true
+	case FactSyncStale:
+		return "For more than a year nothing is known of what was bought or used since.", true
+	case FactIdentityEnds:
+		return fmt.Sprintf("Its certificate ends on %s, in %s. Every synchronization renews it.", stamp(f.Since), plural(f.Count, "day", "days")), true
+	case FactSyncRestored:
+		return fmt.Sprintf("Its database was lost or an older one was restored: it began epoch %d and took over everything that the authority knows.", f.Count), true
+	case FactSyncMore:
+		return fmt.Sprintf("It says that it has %d of lot %s, of which %d were given to it. Only what was given counts.", f.Count, f.Lot, f.Of), true
+	case FactSyncForeign:
+		return fmt.Sprintf("It speaks of %s, which is not its own. That was left out.", f.Name), true
+	case FactSyncWaiting:
+		return fmt.Sprintf("%s of %s asked back and not returned yet.", plural(f.Count, "license is", "licenses are"), f.Tag), true
+	case FactSyncLost:
+		return fmt.Sprintf("It was removed while it held %s: until it is heard, they may be used in two places.", plural(f.Count, "license", "licenses")), true
+	case FactSyncShort:
+		return fmt.Sprintf("%s of lot %s asked back and held here by reservations.", plural(f.Count, "license is", "licenses are"), f.Lot), true
+	case FactSyncRootAway:
+		return "Its certificate was not renewed, because the key of the root certificate is not in the key folder of the authority.", true
+	}
+	return "", false
+}

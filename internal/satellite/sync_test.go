@@ -1,0 +1,232 @@
+package satellite_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/tallystick/tallystick/internal/authority"
+	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/satellite"
+)
+
+// TestPurchasesGoDownUseGoesUp is the main job, end to end.
+func TestPurchasesGoDownUseGoesUp(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world, address string) {
+		made, token := w.invite("Plant 7")
+		if made.State != license.SatellitePending {
+			t.Errorf("a new satellite is %s", made.State)
+		}
+		w.order("SO-1", "Plant 7", 3)
+		plant := w.join(token, address)
+		if got := w.row(plant, "").Quantity; got != 3 {
+			t.Fatalf("the satellite has %d, want 3", got)
+		}
+		w.check(plant)
+		p := w.register(plant, "", "A1")
+		p.mustReport(2, license.StatusAuthorized)
+		p.mustReport(4, license.StatusOutOfCompliance)
+		w.sync(plant)
+		w.check(plant)
+		row := w.row(w.top, "Plant 7")
+		if row.Quantity != 3 || row.InUse != 4 || row.Shortage != 1 {
+			t.Errorf("the authority sees %+v", row.Row)
+		}
+		w.order("SO-2", "Plant 7", 5)
+		if got := w.sync(plant); got.Arrived != 5 {
+			t.Errorf("%d arrived, want 5", got.Arrived)
+		}
+		p.mustReport(4, license.StatusAuthorized)
+		w.sync(plant)
+		w.check(plant)
+		got, err := w.top.Show(t.Context(), admin, w.account.ID, "plant 7")
+		if err != nil || got.State != license.SatelliteOK || got.Consigned != 8 || got.InTransit != 0 || got.Instances != 1 {
+			t.Errorf("the authority shows %+v, %v", got, err)
+		}
+		in, _, err := w.top.Instances(t.Context(), admin, w.account.ID, "", authority.Page{})
+		if err != nil || len(in) != 1 || in[0].Satellite != "Plant 7" || in[0].Usage[0].Count != 4 || in[0].Hostname != p.host {
+			t.Errorf("instances at the authority: %+v, %v", in, err)
+		}
+	})
+}
+
+// TestTokensAreMadeAtTheirDesk is the row of section 13.7 about tokens of satellites, and rule 23.
+func TestTokensAreMadeAtTheirDesk(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world, address string) {
+		_, token := w.invite("Plant 7")
+		plant := w.join(token, address)
+		_, _, err := w.top.CreateToken(t.Context(), admin, w.account.ID, authority.NewToken{VirtualAccount: "Plant 7"})
+		wantCode(t, err, "satellite-virtual-account")
+		if e := license.AsError(err); e == nil || !strings.Contains(e.Hint, "plant.example") {
+			t.Errorf("the refusal does not say where: %v", err)
+		}
+		_, above, err := w.top.CreateToken(t.Context(), admin, w.account.ID, authority.NewToken{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := w.register(plant, "", "A1")
+		_, err = p.ask(above.Reveal())
+		wantCode(t, err, "token-of-authority")
+		_, below, err := plant.CreateToken(t.Context(), admin, w.account.ID, authority.NewToken{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := &product{t: t, desk: w.top, clock: w.clock, key: p.key, serial: "A1", account: w.account.ID}
+		_, err = q.ask(below.Reveal())
+		wantCode(t, err, "token-of-satellite")
+		_, err = q.ask(token)
+		wantCode(t, err, "token-for-satellite")
+	})
+}
+
+// TestVirtualAccountsOfSatellites: a satellite may add virtual accounts and delete none; none of them is the default one, and
+// removing the satellite frees them.
+func TestVirtualAccountsOfSatellites(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world, address string) {
+		if _, err := w.top.CreateVirtualAccount(t.Context(), admin, w.account.ID, "Lab"); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := w.top.Create(t.Context(), admin, w.account.ID, satellite.NewSatellite{Name: "X", VirtualAccounts: []string{"Default"}})
+		wantCode(t, err, "default-virtual-account")
+		_, token := w.invite("Plant 7", "Lab")
+		_, err = w.top.SetDefaultVirtualAccount(t.Context(), admin, w.account.ID, "Lab")
+		wantCode(t, err, "satellite-virtual-account")
+		wantCode(t, w.top.DeleteVirtualAccount(t.Context(), admin, w.account.ID, "Lab"), "satellite-virtual-account")
+		plant := w.join(token, address)
+		if _, err := plant.CreateVirtualAccount(t.Context(), admin, w.account.ID, "Default"); err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, plant.DeleteVirtualAccount(t.Context(), admin, w.account.ID, "Default"), "at-satellite")
+		_, err = plant.CreateAccount(t.Context(), admin, "other")
+		wantCode(t, err, "at-satellite")
+		w.order("SO-1", "Lab", 4)
+		w.sync(plant)
+		if _, err := plant.Transfer(t.Context(), admin, w.account.ID, authority.Transfer{Tag: smp, Quantity: 3, From: "Lab", To: "Default"}); err != nil {
+			t.Fatal(err)
+		}
+		w.sync(plant)
+		w.check(plant)
+		if got := w.row(w.top, "Default (Plant 7)").Quantity; got != 3 {
+			t.Errorf("the authority sees %d in the virtual account that the satellite made, want 3", got)
+		}
+		if _, err := w.top.Sync.Remove(t.Context(), admin, w.account.ID, "Plant 7", false); err != nil {
+			t.Fatal(err)
+		}
+		w.sync(plant)
+		if got := w.row(plant, "Lab").Quantity + w.row(plant, "Default").Quantity; got != 0 {
+			t.Errorf("the satellite kept %d", got)
+		}
+		w.sync(plant)
+		w.check(plant)
+		list, _, err := w.top.VirtualAccounts(t.Context(), admin, w.account.ID, authority.Page{})
+		for _, v := range list {
+			if v.Satellite != "" || err != nil {
+				t.Errorf("%q still belongs to a satellite", v.Name)
+			}
+		}
+		if got := w.row(w.top, "Lab").Quantity + w.row(w.top, "Default (Plant 7)").Quantity; got != 4 {
+			t.Errorf("%d came back, want 4", got)
+		}
+		out, refused := w.exchange(plant)
+		if wantCode(t, refused, "satellite-removed"); !out.Removed {
+			t.Errorf("the satellite did not take the removal: %+v", out)
+		}
+	})
+}
+
+// TestTakingBackWaitsForTheSatellite: what the authority takes back is free only when the satellite has let go of it.
+func TestTakingBackWaitsForTheSatellite(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world, address string) {
+		_, token := w.invite("Plant 7")
+		w.order("SO-1", "Plant 7", 10)
+		plant := w.join(token, address)
+		p := w.register(plant, "", "A1")
+		p.mustReport(8, license.StatusAuthorized)
+		w.sync(plant)
+		moved, err := w.top.Transfer(t.Context(), admin, w.account.ID, authority.Transfer{Tag: smp, Quantity: 4, From: "Plant 7", To: "Default"})
+		if err != nil || moved.Asked != 4 || len(moved.Lots) != 0 {
+			t.Fatalf("transfer: %+v, %v", moved, err)
+		}
+		if got := w.row(w.top, "Default").Quantity; got != 0 {
+			t.Errorf("%d are free before the satellite let go", got)
+		}
+		_, err = w.top.Transfer(t.Context(), admin, w.account.ID, authority.Transfer{Tag: smp, Quantity: 7, From: "Plant 7", To: "Default"})
+		wantCode(t, err, "not-enough")
+		if got := w.sync(plant); got.GivenBack != 4 {
+			t.Errorf("the satellite gave back %d", got.GivenBack)
+		}
+		if got, at := w.row(w.top, "Default").Quantity, w.row(plant, ""); got != 0 || at.Quantity != 6 || at.Shortage != 2 {
+			t.Errorf("%d are free before the satellite said so; it has %+v", got, at.Row)
+		}
+		w.check(plant)
+		w.sync(plant)
+		if got := w.row(w.top, "Default").Quantity; got != 4 {
+			t.Errorf("%d came back, want 4", got)
+		}
+		w.sync(plant)
+		w.check(plant)
+	})
+}
+
+// TestFilesAreHarmless: the same file twice, late, out of order, for another site, cut off or altered does no harm and says which.
+func TestFilesAreHarmless(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world, address string) {
+		_, token := w.invite("Plant 7")
+		_, other := w.invite("Plant 8")
+		w.order("SO-1", "Plant 7", 3)
+		plant, second := w.join(token, address), w.join(other, t.TempDir()+"/second.db")
+		ctx, id := t.Context(), w.account.ID
+		export := func(d *desk) []byte {
+			file, err := d.Export(ctx, admin, id, satellite.File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return file
+		}
+		first, newest := export(plant), export(plant)
+		a, err := w.top.Answer(ctx, newest, satellite.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := w.top.Answer(ctx, newest, satellite.File); err != nil || !bytes.Equal(a, again) {
+			t.Errorf("the same file again: %v, same answer %v", err, bytes.Equal(a, again))
+		}
+		late, err := w.top.Answer(ctx, first, satellite.File)
+		wantCode(t, err, "sync-behind")
+		if got, err := plant.Apply(ctx, admin, id, late, satellite.File); err != nil || !got.Old || got.Restored {
+			t.Errorf("the refusal of a late file: %+v, %v", got, err)
+		}
+		_, err = second.Apply(ctx, admin, id, a, satellite.File)
+		wantCode(t, err, "file-other-site")
+		_, err = plant.Apply(ctx, admin, id, a[:len(a)/2], satellite.File)
+		wantCode(t, err, "file-cut-off")
+		_, err = plant.Apply(ctx, admin, id, bytes.Replace(a, []byte(`"granted":3`), []byte(`"granted":9`), 1), satellite.File)
+		wantCode(t, err, "file-altered")
+		_, err = plant.Apply(ctx, admin, id, bytes.ReplaceAll(a, []byte("\n"), []byte("\r\n")), satellite.File)
+		wantCode(t, err, "file-line-ends")
+		_, err = plant.Apply(ctx, admin, id, newest, satellite.File)
+		if err == nil {
+			t.Error("a satellite applies a file of a satellite")
+		}
+		_, err = w.top.Answer(ctx, a, satellite.File)
+		if err == nil {
+			t.Error("an authority answers an answer")
+		}
+		for i, want := range []bool{false, true, true} {
+			if got, err := plant.Apply(ctx, admin, id, a, satellite.File); err != nil || got.Old != want {
+				t.Errorf("apply %d: %+v, %v", i, got, err)
+			}
+		}
+		w.check(plant, second)
+		if got := w.row(plant, "").Quantity; got != 3 {
+			t.Errorf("the satellite has %d", got)
+		}
+		w.sync(plant)
+		w.check(plant)
+	})
+}
