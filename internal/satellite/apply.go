@@ -299,7 +299,11 @@ func takeInstances(ctx context.Context, b *authority.Books, account string, inst
 		if len(in.Key) == 0 {
 			continue // one that holds a reservation is known by that, and by no key
 		}
-		key, err := trust.ParsePublicKey(in.Key)
+		key, err := trust.ParseShortKey(in.Key)
+		if err != nil {
+			return fmt.Errorf("instance %s: %w", in.ID, err)
+		}
+		spki, err := trust.MarshalPublicKey(key)
 		if err != nil {
 			return fmt.Errorf("instance %s: %w", in.ID, err)
 		}
@@ -307,7 +311,7 @@ func takeInstances(ctx context.Context, b *authority.Books, account string, inst
 		n, err := b.RestoredInstance(ctx, db.RestoredInstanceParams{
 			AccountID: account, InstanceID: in.ID, VaID: in.VA, Udi: "PID:" + in.PID + ",SN:" + in.Serial, Pid: in.PID, Serial: in.Serial, Product: in.Product, Version: in.Version,
 			Hostname: restoredHost(in.Hostname), State: in.State, Incarnation: in.Incarnation, ExportControlled: in.Exported, RegisteredAt: in.RegisteredAt, RenewedAt: in.RenewedAt,
-			KeyThumbprint: trust.KeyThumbprint(key), PublicKey: in.Key, Prepared: prepared, Certificate: []byte{}, ExpiresAt: in.ExpiresAt, Status: in.Status, StatusAt: in.StatusAt,
+			KeyThumbprint: trust.KeyThumbprint(key), PublicKey: spki, Prepared: prepared, Certificate: []byte{}, ExpiresAt: in.ExpiresAt, Status: in.Status, StatusAt: in.StatusAt,
 			ForkedAt: in.ForkedAt, RemovedAt: in.RemovedAt,
 		})
 		if err != nil {

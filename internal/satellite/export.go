@@ -234,7 +234,7 @@ func (s *Sync) instances(ctx context.Context, tx *store.Tx, account string, priv
 			in := wire.SyncInstance{
 				ID: r.InstanceID, VA: r.VaID, Product: r.Product, PID: r.Pid, Serial: r.Serial, Version: r.Version, Hostname: s.pseudonym(r.Hostname, private), State: r.State,
 				Status: r.Status, StatusAt: r.StatusAt, RegisteredAt: r.RegisteredAt, RenewedAt: r.RenewedAt, ExpiresAt: r.ExpiresAt, ContactAt: r.AnsweredAt, NextAt: r.NextAt,
-				DeadlineAt: r.DeadlineAt, ForkedAt: r.ForkedAt, RemovedAt: r.RemovedAt, Incarnation: r.Incarnation, Number: r.Number, Exported: r.ExportControlled, Key: r.PublicKey,
+				DeadlineAt: r.DeadlineAt, ForkedAt: r.ForkedAt, RemovedAt: r.RemovedAt, Incarnation: r.Incarnation, Number: r.Number, Exported: r.ExportControlled, Key: trust.ShortKey(r.PublicKey),
 			}
 			for _, u := range of[r.InstanceID] {
 				if in.Use == nil {

@@ -203,6 +203,33 @@ func ParsePublicKey(der []byte) (*ecdsa.PublicKey, error) {
 	return key, nil
 }
 
+// ShortKey writes a P-256 public key, given as a DER SubjectPublicKeyInfo, as its compressed point: 33 bytes (SEC 1, section 2.3.3).
+// Anything else gives nothing.
+func ShortKey(spki []byte) []byte {
+	key, err := ParsePublicKey(spki)
+	if err != nil {
+		return nil
+	}
+	point, err := key.Bytes()
+	if err != nil {
+		return nil
+	}
+	return append([]byte{2 + point[64]&1}, point[1:33]...)
+}
+
+// ParseShortKey reads what ShortKey wrote. Anything but a point of P-256 is ErrKey.
+func ParseShortKey(short []byte) (*ecdsa.PublicKey, error) {
+	x, y := elliptic.UnmarshalCompressed(elliptic.P256(), short)
+	if x == nil {
+		return nil, fmt.Errorf("%w: want a compressed point of P-256", ErrKey)
+	}
+	point := make([]byte, 65)
+	point[0] = 4
+	x.FillBytes(point[1:33])
+	y.FillBytes(point[33:])
+	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+}
+
 // KeyThumbprint returns the base64url SHA-256 of a public key's SubjectPublicKeyInfo, empty for what is no P-256 key.
 func KeyThumbprint(key *ecdsa.PublicKey) string {
 	spki, err := MarshalPublicKey(key)

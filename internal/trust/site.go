@@ -224,8 +224,13 @@ func openSiteKeys(dir string) (*Keys, error) {
 	return k, nil
 }
 
-// Site is who a satellite is, empty for the keys of an authority.
-func (k *Keys) Site() string { return k.site }
+// Site is who a satellite is, empty for the keys of an authority and for none.
+func (k *Keys) Site() string {
+	if k == nil {
+		return ""
+	}
+	return k.site
+}
 
 // RootDER returns the root certificate in DER.
 func (k *Keys) RootDER() []byte { return k.root.Raw }

@@ -104,7 +104,7 @@ type SyncInstance struct {
 	Incarnation  int64                 `json:"incarnation"`
 	Number       int64                 `json:"number,omitempty"` // of its last exchange
 	Exported     bool                  `json:"exportControlled,omitempty"`
-	Key          []byte                `json:"key"` // DER SubjectPublicKeyInfo, P-256
+	Key          []byte                `json:"key,omitempty"` // compressed point of P-256
 	Use          map[license.Tag]int64 `json:"use,omitempty"`
 	SinceAt      map[license.Tag]int64 `json:"sinceAt,omitempty"`
 }
