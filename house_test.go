@@ -57,7 +57,7 @@ var rooms = []room{
 	{"internal/conference", 3, "license meeting cdr directory callbridge trust store agent"},
 	{"internal/web", 4, "api wire trust cdr callbridge license meeting access authority satellite conference"},
 	{"internal/local", 3, "agent license trust"},
-	{"internal/console", 4, "qrcode wire license meeting access authority satellite conference"},
+	{"internal/console", 4, "qrcode trust wire license meeting access authority satellite conference"},
 	{"cmd/tally", 5, "*"},
 	{"cmd/tally-agent", 5, "agent qrcode license trust wire local"},
 	{"examples", 5, "agent"},

@@ -3,7 +3,8 @@
 // what the verbs of packages authority and conference answer.
 //
 // It decides nothing: every number and every sentence comes from a verb, and whoever may not see an account gets the page
-// of one that does not exist. It changes nothing either, but for signing in and out.
+// of one that does not exist. It changes nothing either, but for signing in
+// and out, and reservations, whose forms call the same verbs as everybody.
 //
 // Invariants: every page but the sign-in page and the assets needs a session; every answer carries the security headers,
 // errors included; a page is drawn whole before its first byte is sent; no page carries an inline style or script.
@@ -81,6 +82,12 @@ func (c *console) routes() []route {
 		{"GET /accounts/{account}/meetings", c.page(c.inAccount(c.meetings))},
 		{"GET /accounts/{account}/meetings/{meeting}", c.page(c.inAccount(c.meeting))},
 		{"GET /accounts/{account}/products", c.page(c.inAccount(c.products))},
+		{"GET /accounts/{account}/reservations", c.page(c.inAccount(c.reservations))},
+		{"POST /accounts/{account}/reservations", c.page(c.inAccount(c.reserve))},
+		{"GET /accounts/{account}/reservations/{reservation}", c.page(c.inAccount(c.reservation))},
+		{"GET /accounts/{account}/reservations/{reservation}/authorization", c.page(c.inAccount(c.authorization))},
+		{"POST /accounts/{account}/reservations/{reservation}/{act}", c.page(c.inAccount(c.act))},
+		{"POST /accounts/{account}/rehosts/{rehost}/{act}", c.page(c.inAccount(c.decideRehost))},
 		{"GET /accounts/{account}/usage", c.page(c.inAccount(c.usage))},
 		{"GET /accounts/{account}/events", c.page(c.inAccount(c.events))},
 		{"GET /", c.page(nowhere)},
@@ -115,6 +122,9 @@ type sheet struct {
 	status int    // zero means 200
 	body   templ.Component
 	goTo   string
+	// file is sent in place of a page, under fileName.
+	file     []byte
+	fileName string
 }
 
 // page turns a page into a handler that wants a session.
@@ -135,6 +145,12 @@ func (c *console) page(draw func(*visit) (sheet, error)) http.HandlerFunc {
 		}
 		if s.goTo != "" {
 			http.Redirect(w, r, s.goTo, http.StatusSeeOther)
+			return
+		}
+		if s.file != nil {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.Header().Set("Content-Disposition", "attachment; filename="+s.fileName)
+			_, _ = w.Write(s.file) // whoever asked has gone
 			return
 		}
 		c.send(w, v, s)

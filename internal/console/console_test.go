@@ -15,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/conference"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/trust"
 )
 
 // canary is put wherever people or products choose a text.
@@ -37,13 +38,16 @@ func newEstate(t *testing.T) *estate {
 	t.Helper()
 	s := storetest.Open(t)
 	quiet := slog.New(slog.DiscardHandler)
-	a := authority.New(authority.Options{Store: s, Catalog: license.DefaultCatalog(), Now: storetest.Start})
+	keys, err := trust.OpenKeys(t.TempDir(), storetest.Start())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := authority.New(authority.Options{Store: s, Keys: keys, Catalog: license.DefaultCatalog(), Now: storetest.Start})
 	options := Options{
 		Authority: a, Conference: conference.New(conference.Options{Store: s, Now: storetest.Start, Log: quiet}),
 		Now: storetest.Start, Log: quiet, Version: "1.2.3",
 	}
 	e := &estate{Authority: a, handler: New(options), console: &console{Options: options}}
-	var err error
 	if e.account, err = a.CreateAccount(t.Context(), person(), "acme <b>example"); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +90,7 @@ func (e *estate) post(path string, form url.Values) *httptest.ResponseRecorder {
 // path fills the names of a route's pattern.
 func (e *estate) path(pattern string) (method, path string) {
 	method, path, _ = strings.Cut(pattern, " ")
-	path = strings.NewReplacer("{account}", e.account.ID, "{meeting}", "mtg_none", "{file}", "style.css", "{$}", "").Replace(path)
+	path = strings.NewReplacer("{account}", e.account.ID, "{meeting}", "mtg_none", "{reservation}", "rsv_none", "{rehost}", "reh_none", "{act}", "confirm", "{file}", "style.css", "{$}", "").Replace(path)
 	return method, path
 }
 

@@ -20,6 +20,7 @@ func tabs() []tab {
 		{"licenses", "Licenses", ""},
 		{"meetings", "Meetings", "/meetings"},
 		{"products", "Products", "/products"},
+		{"reservations", "Reservations", "/reservations"},
 		{"usage", "Usage", "/usage"},
 		{"events", "Events", "/events"},
 	}

@@ -66,3 +66,24 @@ func Terminal(w io.Writer, text string) error {
 	_, err = io.WriteString(w, b.String())
 	return err
 }
+
+// Path draws text as the path of an SVG picture of size by size modules, the dark ones, with the quiet zone around them.
+func Path(text string) (path string, size int, err error) {
+	code, err := encode(text)
+	if err != nil {
+		return "", 0, err
+	}
+	var b strings.Builder
+	for y := range code.Size {
+		for x := 0; x < code.Size; x++ {
+			from := x
+			for code.Black(x, y) {
+				x++
+			}
+			if x > from {
+				fmt.Fprintf(&b, "M%d %dh%dv1h-%dz", from+quiet, y+quiet, x-from, x-from)
+			}
+		}
+	}
+	return b.String(), code.Size + 2*quiet, nil
+}

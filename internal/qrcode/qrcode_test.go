@@ -2,6 +2,7 @@ package qrcode
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -27,6 +28,40 @@ func read(t *testing.T, picture []byte) string {
 }
 
 var texts = []string{"C1004-0G2XM-9XZ7Q-4T0VB-KK3N2", strings.Repeat("tally1/1/2/0a1b2c3d:AbC_-", MaxText/25)}
+
+// TestPathIsThePNG compares the drawing for pages with the picture that a reader reads.
+func TestPathIsThePNG(t *testing.T) {
+	for _, text := range texts {
+		path, size, err := Path(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code, err := encode(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		picture := image.NewGray(image.Rect(0, 0, size, size))
+		for i := range picture.Pix {
+			picture.Pix[i] = 255
+		}
+		for _, run := range strings.Split(strings.TrimSuffix(path, "z"), "z") {
+			var x, y, n int
+			if _, err := fmt.Sscanf(run, "M%d %dh%dv1", &x, &y, &n); err != nil {
+				t.Fatalf("%q: %v", run, err)
+			}
+			for i := range n {
+				picture.Set(x+i, y, color.Black)
+			}
+		}
+		for y := range size {
+			for x := range size {
+				if dark := picture.GrayAt(x, y).Y == 0; dark != code.Black(x-quiet, y-quiet) {
+					t.Fatalf("module %d, %d is wrong", x, y)
+				}
+			}
+		}
+	}
+}
 
 func TestPNGIsRead(t *testing.T) {
 	for _, text := range texts {
