@@ -98,7 +98,7 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 	if err != nil {
 		return err
 	}
-	pages := console.New(console.Options{Authority: desk.Authority, Conference: engine, Now: now, Log: log, Version: version})
+	pages := console.New(console.Options{Authority: desk.Authority, Conference: engine, Satellite: room, Now: now, Log: log, Version: version})
 	options := web.Options{
 		Authority: desk.Authority, Conference: engine, Satellite: room, Console: pages, Log: log, Now: now, PublicURL: c.PublicURL, Version: version, Upstream: c.Upstream,
 	}

@@ -4,7 +4,7 @@
 //
 // It decides nothing: every number and every sentence comes from a verb, and whoever may not see an account gets the page
 // of one that does not exist. It changes nothing either, but for signing in
-// and out, and reservations, whose forms call the same verbs as everybody.
+// and out, reservations and satellites, whose forms call the same verbs as everybody.
 //
 // Invariants: every page but the sign-in page and the assets needs a session; every answer carries the security headers,
 // errors included; a page is drawn whole before its first byte is sent; no page carries an inline style or script.
@@ -23,6 +23,7 @@ import (
 	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/conference"
 	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/satellite"
 )
 
 //go:generate templ generate -log-level error
@@ -37,6 +38,7 @@ const pageRows = 50
 type Options struct {
 	Authority  *authority.Authority
 	Conference *conference.Engine
+	Satellite  *satellite.Sync  // nil makes one
 	Now        func() time.Time // nil means time.Now
 	Log        *slog.Logger     // nil means slog.Default
 	Version    string           // of the program, shown at the foot of a page
@@ -55,6 +57,9 @@ func New(o Options) http.Handler {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Satellite == nil {
+		o.Satellite = satellite.New(satellite.Options{Authority: o.Authority, Now: o.Now, Log: o.Log, Version: o.Version})
 	}
 	c := &console{Options: o, style: assetAddress("style.css")}
 	mux := http.NewServeMux()
@@ -88,6 +93,8 @@ func (c *console) routes() []route {
 		{"GET /accounts/{account}/reservations/{reservation}/authorization", c.page(c.inAccount(c.authorization))},
 		{"POST /accounts/{account}/reservations/{reservation}/{act}", c.page(c.inAccount(c.act))},
 		{"POST /accounts/{account}/rehosts/{rehost}/{act}", c.page(c.inAccount(c.decideRehost))},
+		{"GET /accounts/{account}/satellites", c.page(c.inAccount(c.satellites))},
+		{"POST /accounts/{account}/satellites/{act}", c.page(c.inAccount(c.actOnSatellites))},
 		{"GET /accounts/{account}/usage", c.page(c.inAccount(c.usage))},
 		{"GET /accounts/{account}/events", c.page(c.inAccount(c.events))},
 		{"GET /", c.page(nowhere)},

@@ -21,6 +21,7 @@ func tabs() []tab {
 		{"meetings", "Meetings", "/meetings"},
 		{"products", "Products", "/products"},
 		{"reservations", "Reservations", "/reservations"},
+		{"satellites", "Satellites", "/satellites"},
 		{"usage", "Usage", "/usage"},
 		{"events", "Events", "/events"},
 	}
