@@ -128,12 +128,15 @@ func fromHuma(e *huma.ErrorModel, request string) *problem {
 	default:
 		status = http.StatusBadRequest
 		for i, d := range e.Errors {
+			sentence, help := worded(d)
 			if i == 0 {
-				detail = ""
+				detail = sentence
 			} else {
-				detail += "; "
+				detail += "; " + sentence
 			}
-			detail += d.Location + ": " + d.Message
+			if help != "" && len(e.Errors) == 1 {
+				hint = help
+			}
 		}
 	}
 	return newProblem(status, code, hint, "%s", detail)
