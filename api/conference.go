@@ -120,15 +120,17 @@ type Missing struct {
 
 // Segment is a stretch of a meeting with one license. It has positive length.
 type Segment struct {
-	From    time.Time  `json:"from" doc:"When it begins."`
-	To      *time.Time `json:"to" doc:"When it ends; null while it runs."`
-	License string     `json:"license" doc:"Name of the license."`
-	Tag     string     `json:"tag" doc:"License tag."`
-	Sixths  int64      `json:"sixths" doc:"How many sixths of a license it takes."`
-	User    string     `json:"user,omitempty" doc:"JID of who is charged; absent for a shared license."`
-	Rule    string     `json:"rule" doc:"Rule of the policy that decided."`
-	Why     []Reason   `json:"why" nullable:"false" doc:"The facts that decided: at most 10."`
-	More    int        `json:"more,omitempty" doc:"How many reasons were left out."`
+	From time.Time  `json:"from" doc:"When it begins."`
+	To   *time.Time `json:"to" doc:"When it ends; null while it runs."`
+	// CountedTo is until when it counts, where that is before its end.
+	CountedTo *time.Time `json:"countedTo,omitempty" doc:"Until when it counts, where that is before its end: at most 31 days, as an end that was lost must not count for years."`
+	License   string     `json:"license" doc:"Name of the license."`
+	Tag       string     `json:"tag" doc:"License tag."`
+	Sixths    int64      `json:"sixths" doc:"How many sixths of a license it takes."`
+	User      string     `json:"user,omitempty" doc:"JID of who is charged; absent for a shared license."`
+	Rule      string     `json:"rule" doc:"Rule of the policy that decided."`
+	Why       []Reason   `json:"why" nullable:"false" doc:"The facts that decided: at most 10."`
+	More      int        `json:"more,omitempty" doc:"How many reasons were left out."`
 }
 
 // Participant is one stay of somebody in a meeting.

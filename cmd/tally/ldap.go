@@ -324,7 +324,11 @@ func (s *shell) printRuns(runs []api.DirectoryRun, one bool) error {
 const runColumns = "run | source | started | state | users | skipped | clashes | added | removed | gained | lost | version"
 
 func runRow(r api.DirectoryRun) []any {
-	return []any{r.ID, sourceName(r), r.StartedAt, r.State, r.Users, r.Skipped, r.Clashes, r.Added, r.Removed, r.Gained, r.Lost, r.Version}
+	state := r.State
+	if r.Code != "" {
+		state += ": " + r.Code
+	}
+	return []any{r.ID, sourceName(r), r.StartedAt, state, r.Users, r.Skipped, r.Clashes, r.Added, r.Removed, r.Gained, r.Lost, r.Version}
 }
 
 func sourceName(r api.DirectoryRun) string { return strings.TrimSpace(r.Kind + " " + r.Name) }

@@ -161,6 +161,9 @@ func writeSegments(w io.Writer, segments []api.Segment) {
 		}
 		fmt.Fprintf(w, "\n%s to %s: %s%s (rule %s)\n", cellText(segment.From), to, taking(segment), user, segment.Rule)
 		writeWhy(w, segment.Why, segment.More)
+		if segment.CountedTo != nil {
+			fmt.Fprintf(w, "  - A license is counted for at most 31 days, as the end may have been lost: this one until %s.\n", cellText(segment.CountedTo))
+		}
 	}
 }
 

@@ -37,6 +37,18 @@ func TestWhyOfAMeetingThatRuns(t *testing.T) {
 	}
 }
 
+// TestWhyOfAMeetingWithoutAnEnd: who sees that it runs is told that it no longer counts.
+func TestWhyOfAMeetingWithoutAnEnd(t *testing.T) {
+	t.Parallel()
+	from := time.Date(2024, 3, 5, 9, 0, 0, 0, time.UTC)
+	to := from.AddDate(0, 0, 31)
+	var b bytes.Buffer
+	writeSegments(&b, []api.Segment{{From: from, CountedTo: &to, Tag: "cms-smp-plus", Sixths: 6, Rule: "shared"}})
+	if want := "this one until 2024-04-05 09:00:00Z."; !strings.Contains(b.String(), want) {
+		t.Errorf("got %q, want %q in it", b.String(), want)
+	}
+}
+
 func TestReplayWritesNoOtherPolicy(t *testing.T) {
 	t.Parallel()
 	err := replayCmd{Policy: "member-first", Write: true}.Run(t.Context(), &shell{})

@@ -56,6 +56,21 @@ type Segment struct {
 	Why     []Fact     `json:"why"`
 }
 
+// CountedTo is until when the segment counts, if that is over at now and before its end: a call whose end never comes must
+// not count for years. Nil for a segment that counts to its end, or still.
+func (s *Segment) CountedTo(now time.Time) *time.Time {
+	to := int64(far)
+	if s.To != nil {
+		to = store.Ms(*s.To)
+	}
+	end := counted(store.Ms(s.From), to)
+	if end == to || end > store.Ms(now) {
+		return nil
+	}
+	at := store.At(end)
+	return &at
+}
+
 // Fact is one reason, with its sentence.
 type Fact struct {
 	Code string            `json:"code"`

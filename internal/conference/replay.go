@@ -374,6 +374,7 @@ func (r *replayer) total(ctx context.Context, tx *store.Tx, account string, shar
 			if end == far {
 				end = max(s.From, r.now)
 			}
+			end = counted(s.From, end)
 			all = append(all, taking{from: s.From, to: end, shown: s.To, sixths: s.Sixths, tag: s.Tag, meeting: d.meeting, user: s.User})
 			if s.User != "" {
 				times = append(times, window{s.From, end})

@@ -133,7 +133,7 @@ func (s *server) meetingOf(m conference.Meeting) api.Meeting {
 func (s *server) segmentOf(g conference.Segment) api.Segment {
 	why, more := shorten(g.Why)
 	return api.Segment{
-		From: g.From, To: g.To, License: s.Authority.Catalog().Name(license.Tag(g.Tag)), Tag: g.Tag, Sixths: g.Sixths, User: g.User, Rule: g.Rule,
+		From: g.From, To: g.To, CountedTo: g.CountedTo(s.Now()), License: s.Authority.Catalog().Name(license.Tag(g.Tag)), Tag: g.Tag, Sixths: g.Sixths, User: g.User, Rule: g.Rule,
 		Why: each(why, meetingReason), More: more,
 	}
 }
