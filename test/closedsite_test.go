@@ -125,7 +125,7 @@ func TestClosedSiteAsDocumented(t *testing.T) {
 		parts[i] = again.String() + "```\n" + rest
 	}
 	if os.Getenv("TALLY_TEST_WRITE") != "" {
-		if err := os.WriteFile(page, []byte(strings.Join(parts, "<!-- transcript -->\n```\n")), 0o644); err != nil { //nolint:gosec // a page of the manual
+		if err := os.WriteFile(page, []byte(strings.Join(parts, "<!-- transcript -->\n```\n")), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

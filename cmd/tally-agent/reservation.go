@@ -138,7 +138,7 @@ func bounded(name string, from io.Reader) ([]byte, error) {
 }
 
 func readAuthorization(file string) ([]byte, error) {
-	f, err := os.Open(file) //nolint:gosec // the operator names the file
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, license.Refuse(license.KindInvalid, "usage", "check the name of the file", "the authorization cannot be read: %v", err)
 	}

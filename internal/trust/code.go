@@ -249,8 +249,8 @@ func ParseCode(text string) (Code, error) {
 		}
 	}
 	c := Code{
-		Kind: CodeKind(codeAlphabet[values[0]]), Sequence: int(symbols(values[codeSequenceAt:codeVersionAt])), //nolint:gosec // 15 bits
-		Version: int(symbols(values[codeVersionAt:codeUDIAt])), UDI: udi, udi: symbols(values[codeUDIAt:codeTagAt]), tag: symbols(values[codeTagAt:codeMarkAt]), //nolint:gosec // 10 bits
+		Kind: CodeKind(codeAlphabet[values[0]]), Sequence: int(symbols(values[codeSequenceAt:codeVersionAt])),
+		Version: int(symbols(values[codeVersionAt:codeUDIAt])), UDI: udi, udi: symbols(values[codeUDIAt:codeTagAt]), tag: symbols(values[codeTagAt:codeMarkAt]),
 	}
 	if codeAlphabet[values[1]] != codeFormat || !c.Kind.known() {
 		return Code{}, ErrCodeFormat

@@ -34,7 +34,7 @@ func ValidID(prefix, s string) bool {
 
 // madeAt is the millisecond that an identifier was made in; zero when it carries none.
 func madeAt(b [16]byte) time.Time {
-	ms := int64(binary.BigEndian.Uint64(b[:8]) >> 16) //nolint:gosec // 48 bits
+	ms := int64(binary.BigEndian.Uint64(b[:8]) >> 16)
 	if ms == 0 {
 		return time.Time{}
 	}
