@@ -1,5 +1,6 @@
-// Package sim plays years of an estate in seconds: real products (package agent), real desks, their clocks and their troubles
-// (outages, clones, snapshots put back, clocks that jump), by seed. It knows what is true and counts harm: the time in which a
+// Package sim plays years of an estate in seconds: an authority, its satellites, real products behind them (package agent), their
+// clocks and their troubles (outages, lost files, clones, snapshots put back, clocks that jump, a satellite restored from an old
+// backup), by seed. It knows what is true and counts harm: the time in which a
 // product refused what it had allowed before, for a cause outside it.
 package sim
 
@@ -18,6 +19,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/satellite"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/trust"
 )
@@ -25,7 +27,7 @@ import (
 // Plan is what is played. The same plan gives the same trace.
 type Plan struct {
 	Seed            uint64
-	Sites, Products int // Products are spread over the sites
+	Sites, Products int // each site has a satellite; Products are spread over the sites
 	For             time.Duration
 	Dir             string // for databases and keys; a file system in memory is faster
 }
@@ -40,9 +42,11 @@ type Result struct {
 	// how many products it reported that were neither.
 	Clones, Restores, Reported, Unreported, FalseAlarms int
 	Missed                                              []string
-	Exchanges, Jumps, Outages                           int
-	Trace                                               uint64
-	Trouble                                             error // the books of a desk that do not agree
+	// Syncs were taken over by a satellite, LostFiles were not; Noticed is how many of the Backups put back satellites noticed.
+	Syncs, LostFiles, Backups, Noticed int
+	Exchanges, Jumps, Outages          int
+	Trace                              uint64
+	Trouble                            error // the books of a desk that do not agree
 }
 
 const tag = license.Tag("cms-smp-plus")
@@ -50,69 +54,142 @@ const tag = license.Tag("cms-smp-plus")
 // Start is when the years begin.
 func Start() time.Time { return time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC) }
 
-// site is a desk with its products and its own course of time.
+// window is how long sites run side by side before files are carried and purchases made.
+const window = 10 * day
+
+// site is a satellite with its products and its own course of time.
 type site struct {
 	index    int
+	name     string // of its virtual account too
+	dir      string
 	rand     *rand.Rand
 	now      time.Time
 	store    *store.Store
 	desk     *authority.Authority
+	sync     *satellite.Sync
 	who      access.Person
 	account  string
+	ways     time.Time // no file is carried until then
+	backup   string    // a copy of the database
+	troubles []trouble
 	products []*product
 	away     time.Time // the desk cannot be reached until then
 	short    time.Time // since when its stock is below its use; zero while it is not
 	bought   time.Time // when a shortage ended
 	stock    int64
-	orders   int
 
 	jumps, outages int
 }
 
-// Play plays a plan. Sites run side by side and do not know of each other.
-func Play(ctx context.Context, plan Plan) (Result, error) {
-	var all Result
-	sites := make([]*site, plan.Sites)
-	failed := make([]error, plan.Sites)
-	var running sync.WaitGroup
-	for i := range sites {
-		running.Go(func() {
-			sites[i], failed[i] = open(ctx, plan, i)
-			if failed[i] == nil {
-				failed[i] = sites[i].play(ctx, plan.For)
-			}
-		})
-	}
-	running.Wait()
-	for i, s := range sites {
-		if s != nil {
-			s.sum(ctx, &all)
-			failed[i] = errors.Join(failed[i], s.store.Close())
-		}
-	}
-	return all, errors.Join(failed...)
+// Machine implements desk.
+func (s *site) Machine(ctx context.Context, verb string, envelope []byte) ([]byte, error) {
+	return s.desk.Machine(ctx, verb, envelope)
 }
 
-func open(ctx context.Context, plan Plan, index int) (*site, error) {
-	s := &site{index: index, rand: rand.New(rand.NewPCG(plan.Seed, uint64(index))), now: Start(), who: access.Person{ID: "sim", Role: access.Administrator, Account: access.Site}}
-	dir := filepath.Join(plan.Dir, fmt.Sprint("site-", index))
+// Play plays a plan. Within a window of time sites run side by side; between them files are carried, one after the other.
+func Play(ctx context.Context, plan Plan) (Result, error) {
+	var all Result
+	top, err := openTop(ctx, plan)
+	if err != nil {
+		return all, err
+	}
+	defer func() { _ = top.store.Close() }()
+	sites := make([]*site, plan.Sites)
+	for i := range sites {
+		if sites[i], err = top.site(ctx, plan, i); err != nil {
+			return all, fmt.Errorf("site %d: %w", i, err)
+		}
+		defer func() { _ = sites[i].store.Close() }()
+	}
+	failed := make([]error, plan.Sites)
+	end := Start().Add(plan.For)
+	for now := Start().Add(window); now.Before(end); now = now.Add(window) {
+		var running sync.WaitGroup
+		for i, s := range sites {
+			running.Go(func() { failed[i] = s.play(ctx, now) })
+		}
+		running.Wait()
+		if err := errors.Join(failed...); err != nil {
+			return all, err
+		}
+		top.now = now
+		for _, s := range sites {
+			s.now = later(s.now, now)
+			if err := s.between(ctx, top, plan, &all); err != nil {
+				return all, fmt.Errorf("site %d: %w", s.index, err)
+			}
+		}
+	}
+	for _, s := range sites {
+		s.sum(ctx, &all)
+		if err := s.compare(ctx, top, &all); err != nil {
+			return all, err
+		}
+	}
+	return all, top.sum(ctx, &all)
+}
+
+// top is the authority.
+type top struct {
+	now     time.Time
+	store   *store.Store
+	desk    *authority.Authority
+	sync    *satellite.Sync
+	who     access.Person
+	account string
+	orders  int
+}
+
+func openTop(ctx context.Context, plan Plan) (*top, error) {
+	t := &top{now: Start(), who: access.Person{ID: "sim", Role: access.Administrator, Account: access.Site}}
+	dir := filepath.Join(plan.Dir, "authority")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	now := func() time.Time { return s.now }
-	keys, err := trust.OpenKeys(dir, s.now)
+	now := func() time.Time { return t.now }
+	keys, err := trust.OpenKeys(dir, t.now)
 	if err != nil {
 		return nil, err
 	}
-	if s.store, err = store.Open(ctx, store.Options{URL: filepath.Join(dir, "tally.db"), Now: now}); err != nil {
+	if t.store, err = store.Open(ctx, store.Options{URL: filepath.Join(dir, "tally.db"), Now: now}); err != nil {
 		return nil, err
 	}
-	s.desk = authority.New(authority.Options{Store: s.store, Keys: keys, Catalog: license.DefaultCatalog(), Now: now})
-	account, err := s.desk.CreateAccount(ctx, s.who, "acme.example")
-	if err != nil {
-		return s, err
+	t.desk = authority.New(authority.Options{Store: t.store, Keys: keys, Catalog: license.DefaultCatalog(), Now: now})
+	t.sync = satellite.New(satellite.Options{Authority: t.desk, Now: now, Hosts: []string{"authority.example"}})
+	account, err := t.desk.CreateAccount(ctx, t.who, "acme.example")
+	t.account = account.ID
+	return t, err
+}
+
+// site joins a satellite, installs its products and buys what they will use.
+func (t *top) site(ctx context.Context, plan Plan, index int) (*site, error) {
+	s := &site{index: index, name: fmt.Sprint("site-", index), rand: rand.New(rand.NewPCG(plan.Seed, uint64(index))), now: Start(), who: t.who, account: t.account}
+	s.dir = filepath.Join(plan.Dir, s.name)
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, err
 	}
-	s.account = account.ID
+	_, token, err := t.sync.Create(ctx, t.who, t.account, satellite.NewSatellite{Name: s.name})
+	if err != nil {
+		return nil, err
+	}
+	if s.store, err = store.Open(ctx, store.Options{URL: s.database(), Now: s.clock}); err != nil {
+		return nil, err
+	}
+	j := satellite.Joiner{Store: s.store, Keys: s.dir, Catalog: license.DefaultCatalog(), Hosts: []string{s.name + ".example"}, Now: s.clock}
+	file, err := j.Request(ctx, token.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	reply, err := t.sync.Answer(ctx, file, satellite.File)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := j.Complete(ctx, reply); err != nil {
+		return nil, err
+	}
+	if err := s.open(); err != nil {
+		return nil, err
+	}
 	for i := index; i < plan.Products; i += plan.Sites {
 		p, err := s.install(ctx, i)
 		if err != nil {
@@ -122,15 +199,141 @@ func open(ctx context.Context, plan Plan, index int) (*site, error) {
 		s.stock += p.uses
 	}
 	// One site in five has a year of licenses only, and buys the next late.
-	return s, s.buy(ctx, s.stock, s.late())
+	if err := t.buy(ctx, s, s.late()); err != nil {
+		return nil, err
+	}
+	s.plan(plan.For)
+	_, err = s.exchange(ctx, t)
+	return s, err
 }
+
+func (s *site) clock() time.Time { return s.now }
+
+func (s *site) database() string { return filepath.Join(s.dir, "tally.db") }
+
+// open makes the desk over the open store.
+func (s *site) open() error {
+	keys, err := trust.OpenKeys(s.dir, s.now)
+	if err != nil {
+		return err
+	}
+	s.desk = authority.New(authority.Options{Store: s.store, Keys: keys, Catalog: license.DefaultCatalog(), Now: s.clock})
+	s.sync = satellite.New(satellite.Options{Authority: s.desk, Now: s.clock, Hosts: []string{s.name + ".example"}})
+	return nil
+}
+
+// exchange carries a file up and its answer down.
+func (s *site) exchange(ctx context.Context, t *top) (satellite.Applied, error) {
+	file, err := s.sync.Export(ctx, s.who, s.account, satellite.File)
+	if err != nil {
+		return satellite.Applied{}, err
+	}
+	reply, err := t.sync.Answer(ctx, file, satellite.File)
+	if reply == nil {
+		return satellite.Applied{}, err
+	}
+	return s.sync.Apply(ctx, s.who, s.account, reply, satellite.File)
+}
+
+// between is what happens to a site between two windows: a purchase, a file each way about once a month, of which one in five is
+// lost on either way, and once a backup that is put back.
+func (s *site) between(ctx context.Context, t *top, plan Plan, all *Result) error {
+	if s.late() && s.bought.IsZero() && !s.short.IsZero() && s.now.Sub(s.short) >= s.gap() {
+		if err := t.buy(ctx, s, false); err != nil {
+			return err
+		}
+		s.bought = s.now
+	}
+	if s.index%5 == 2 {
+		switch since := s.now.Sub(Start()); {
+		case s.backup == "" && since > plan.For/3:
+			s.backup = filepath.Join(s.dir, "backup.db")
+			if err := s.swap(ctx, s.database(), s.backup); err != nil {
+				return err
+			}
+		case s.backup != "" && all.Backups <= s.index/5 && since > plan.For/2:
+			all.Backups++
+			if err := s.swap(ctx, s.backup, s.database()); err != nil {
+				return err
+			}
+			for _, p := range s.products {
+				p.doubtful = true // what the desk had noted of copies may be gone with what it lost
+			}
+		}
+	}
+	if s.now.Before(s.ways) && (s.bought.IsZero() || s.bought.Before(s.now)) {
+		return nil
+	}
+	s.ways = s.now.Add(25 * day)
+	if s.rand.IntN(10) == 0 { // nobody carries anything for up to 90 days
+		s.ways = s.now.Add(time.Duration(s.rand.Int64N(int64(90 * day))))
+	}
+	switch n := s.rand.IntN(10); {
+	case n == 0 && s.bought.IsZero(): // lost on the way up
+		all.LostFiles++
+		_, err := s.sync.Export(ctx, s.who, s.account, satellite.File)
+		return err
+	case n == 1 && s.bought.IsZero(): // lost on the way down
+		all.LostFiles++
+		file, err := s.sync.Export(ctx, s.who, s.account, satellite.File)
+		if err == nil {
+			_, err = t.sync.Answer(ctx, file, satellite.File)
+		}
+		if license.AsError(err) != nil {
+			return nil // the answer that was lost says why
+		}
+		return err
+	}
+	out, err := s.exchange(ctx, t)
+	if err != nil {
+		return err
+	}
+	all.Syncs++
+	if out.Restored {
+		all.Noticed++
+		s.ways = s.now // the next one says everything
+	}
+	return nil
+}
+
+// swap closes the database, copies one file over another, and opens it again.
+func (s *site) swap(ctx context.Context, from, to string) error {
+	if err := s.store.Close(); err != nil {
+		return err
+	}
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, content, 0o600); err != nil {
+		return err
+	}
+	if s.store, err = store.Open(ctx, store.Options{URL: s.database(), Now: s.clock}); err != nil {
+		return err
+	}
+	return s.open()
+}
+
+// buy puts licenses for all that a site uses into its virtual account, for ever or for a year.
+func (t *top) buy(ctx context.Context, s *site, year bool) error {
+	t.orders++
+	line := license.OrderLine{Tag: tag, Quantity: s.stock, VirtualAccount: s.name}
+	if year {
+		line.Type, line.End = "TERM", license.Date{Time: t.now.Add(365 * day)}
+	}
+	_, err := t.desk.ImportOrder(ctx, t.who, t.account, license.Order{Number: fmt.Sprint("SO-", t.orders), Account: t.account, Lines: []license.OrderLine{line}})
+	return err
+}
+
+// gap is how late a late site buys.
+func (s *site) gap() time.Duration { return [...]time.Duration{40 * day, 130 * day}[s.index/5%2] }
 
 func (s *site) late() bool { return s.index%5 == 4 }
 
 // install makes a product. Three of four are registered within ten days, most others within 60, one in fifty never.
 func (s *site) install(ctx context.Context, i int) (*product, error) {
 	p := &product{name: fmt.Sprintf("S%05d", i), policy: [...]string{"none", "ucm-12", "cwms-4"}[i%3], tag: tag, uses: 1 + s.rand.Int64N(20)}
-	p.way = way{desk: s.desk, m: &p.m, site: s, rand: rand.New(rand.NewPCG(s.rand.Uint64(), uint64(i)))}
+	p.way = way{desk: s, m: &p.m, site: s, rand: rand.New(rand.NewPCG(s.rand.Uint64(), uint64(i)))}
 	p.m.boot = i * 1_000_000
 	switch n := s.rand.IntN(100); {
 	case n < 75:
@@ -139,7 +342,7 @@ func (s *site) install(ctx context.Context, i int) (*product, error) {
 		p.joins = s.now.Add(time.Duration(s.rand.Int64N(int64(60 * day))))
 	}
 	if !p.joins.IsZero() {
-		_, token, err := s.desk.CreateToken(ctx, s.who, s.account, authority.NewToken{Days: 365, MaxUses: 1})
+		_, token, err := s.desk.CreateToken(ctx, s.who, s.account, authority.NewToken{VirtualAccount: s.name, Days: 365, MaxUses: 1})
 		if err != nil {
 			return nil, err
 		}
@@ -149,24 +352,13 @@ func (s *site) install(ctx context.Context, i int) (*product, error) {
 	return p, p.start(ctx, s.now)
 }
 
-// buy puts licenses into the account, for ever or for a year.
-func (s *site) buy(ctx context.Context, n int64, year bool) error {
-	s.orders++
-	line := license.OrderLine{Tag: tag, Quantity: n}
-	if year {
-		line.Type, line.End = "TERM", license.Date{Time: s.now.Add(365 * day)}
-	}
-	_, err := s.desk.ImportOrder(ctx, s.who, s.account, license.Order{Number: fmt.Sprint("SO-", s.orders), Account: s.account, Lines: []license.OrderLine{line}})
-	return err
-}
-
 // fair says whether p may have refused at an instant because of what its owner did or did not do.
 func (s *site) fair(p *product, at time.Time) bool {
 	switch {
 	case p.joins.IsZero() && p.policy != "none":
 		return at.Sub(Start()) > license.Evaluation
 	case p.policy == "ucm-12" && !s.short.IsZero():
-		return at.Sub(s.short) > license.Overage && (s.bought.IsZero() || at.Sub(s.bought) < 2*day)
+		return at.Sub(s.short) > license.Overage && (s.bought.IsZero() || at.Sub(s.bought) < window+2*day)
 	}
 	return false
 }
@@ -177,10 +369,8 @@ type trouble struct {
 	do func(ctx context.Context) error
 }
 
-// play runs the site to the end of the plan.
-func (s *site) play(ctx context.Context, length time.Duration) error {
-	end := s.now.Add(length)
-	troubles := s.troubles(length)
+// play runs the site to the end of a window.
+func (s *site) play(ctx context.Context, end time.Time) error {
 	for {
 		var next *product
 		for _, p := range s.products {
@@ -189,16 +379,16 @@ func (s *site) play(ctx context.Context, length time.Duration) error {
 			}
 		}
 		var t *trouble
-		for i := range troubles {
-			if t == nil || troubles[i].at.Before(t.at) {
-				t = &troubles[i]
+		for i := range s.troubles {
+			if t == nil || s.troubles[i].at.Before(t.at) {
+				t = &s.troubles[i]
 			}
 		}
-		if t != nil && t.at.Before(next.next) {
+		if t != nil && t.at.Before(next.next) && t.at.Before(end) {
 			s.now = later(s.now, t.at)
 			do := t.do
-			*t = troubles[len(troubles)-1]
-			troubles = troubles[:len(troubles)-1]
+			*t = s.troubles[len(s.troubles)-1]
+			s.troubles = s.troubles[:len(s.troubles)-1]
 			if err := do(ctx); err != nil {
 				return err
 			}
@@ -214,13 +404,12 @@ func (s *site) play(ctx context.Context, length time.Duration) error {
 	}
 }
 
-// troubles are drawn from the seed before the play begins.
-func (s *site) troubles(length time.Duration) []trouble {
-	var all []trouble
+// plan draws the troubles from the seed before the play begins.
+func (s *site) plan(length time.Duration) {
 	at := func(lead, tail time.Duration) time.Time {
 		return s.now.Add(lead + time.Duration(s.rand.Int64N(int64(length-lead-tail))))
 	}
-	add := func(t time.Time, do func(context.Context) error) { all = append(all, trouble{t, do}) }
+	add := func(t time.Time, do func(context.Context) error) { s.troubles = append(s.troubles, trouble{t, do}) }
 	// Each site's desk is away twice, for up to 90 days.
 	if !s.late() {
 		for range 2 {
@@ -282,10 +471,7 @@ func (s *site) troubles(length time.Duration) []trouble {
 	if s.late() { // what was bought for a year ends; the next purchase comes 40 or 130 days later
 		ends := s.now.Add(365 * day)
 		add(ends, func(context.Context) error { s.short = ends; return nil })
-		late := [...]time.Duration{40 * day, 130 * day}[s.index/5%2]
-		add(ends.Add(late), func(ctx context.Context) error { s.bought = s.now; return s.buy(ctx, s.stock, false) })
 	}
-	return all
 }
 
 // clone copies a machine that runs. Both go on, and neither knows.
@@ -293,7 +479,7 @@ func (s *site) clone(ctx context.Context, p *product) error {
 	c := &product{name: p.name, policy: p.policy, tag: p.tag, uses: p.uses, joined: true, joins: p.joins, next: s.now}
 	c.disk.raw = p.disk.raw
 	c.m = machine{wrong: p.m.wrong, boot: p.m.boot + 500_000}
-	c.way = way{desk: s.desk, m: &c.m, site: s, rand: rand.New(rand.NewPCG(s.rand.Uint64(), 1))}
+	c.way = way{desk: s, m: &c.m, site: s, rand: rand.New(rand.NewPCG(s.rand.Uint64(), 1))}
 	p.copies++
 	s.products = append(s.products, c)
 	return c.start(ctx, s.now)
@@ -351,7 +537,37 @@ func (s *site) sum(ctx context.Context, all *Result) {
 	if demand != truth {
 		all.Trouble = errors.Join(all.Trouble, fmt.Errorf("site %d: the desk counts %d licenses in use, the products use %d", s.index, demand, truth))
 	}
-	if _, err := s.desk.VerifyEvents(ctx, s.who, s.account); err != nil {
-		all.Trouble = errors.Join(all.Trouble, fmt.Errorf("site %d: %w", s.index, err))
+	v, err := s.desk.VerifyEvents(ctx, s.who, s.account)
+	if err != nil || len(v.Problems) > 0 {
+		all.Trouble = errors.Join(all.Trouble, fmt.Errorf("site %d: %w %q", s.index, err, v.Problems))
 	}
+}
+
+// compare looks for licenses in two places: a satellite may have no more than the authority has given away for it.
+func (s *site) compare(ctx context.Context, t *top, all *Result) error {
+	lots, err := s.desk.Lots(ctx, s.who, s.account, "")
+	if err != nil {
+		return err
+	}
+	row, err := t.sync.Show(ctx, t.who, t.account, s.name)
+	if err != nil {
+		return err
+	}
+	var has int64
+	for _, l := range lots {
+		has += l.Quantity
+	}
+	if given := row.Consigned + row.InTransit; has > given || has == 0 {
+		all.Trouble = errors.Join(all.Trouble, fmt.Errorf("site %d: the satellite has %d licenses, the authority gave it %d", s.index, has, given))
+	}
+	return nil
+}
+
+// sum looks at the authority's books.
+func (t *top) sum(ctx context.Context, all *Result) error {
+	v, err := t.desk.VerifyEvents(ctx, t.who, t.account)
+	if len(v.Problems) > 0 {
+		all.Trouble = errors.Join(all.Trouble, fmt.Errorf("authority: %q", v.Problems))
+	}
+	return err
 }

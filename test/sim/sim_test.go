@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestNoHarm plays an estate of 1,000 products at ten desks: 550 days of 60 products here, three years of all with
+// TestNoHarm plays an estate of 1,000 products at ten satellites: 550 days of 60 products at ten satellites here, three years of all with
 // TALLY_TEST_SIM=1, which takes below a minute on two processors.
 func TestNoHarm(t *testing.T) {
 	plan := Plan{Seed: 1, Sites: 10, Products: 60, For: 550 * day}
@@ -24,15 +24,18 @@ func TestNoHarm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("seed %d: %d products, %s days in %s: %d exchanges, %d outages, %d clones, %d restores, %d jumps of clocks; refused for their own cause %s; trace %x",
-		plan.Seed, plan.Products, strconv.Itoa(int(plan.For/day)), time.Since(began).Round(time.Millisecond), r.Exchanges, r.Outages, r.Clones, r.Restores, r.Jumps, r.Fair, r.Trace)
+	t.Logf("seed %d: %d products, %s days in %s: %d exchanges, %d files taken over, %d lost, %d satellites restored from a backup, %d outages, %d clones, %d restores, %d jumps of clocks; refused for their own cause %s; trace %x",
+		plan.Seed, plan.Products, strconv.Itoa(int(plan.For/day)), time.Since(began).Round(time.Millisecond), r.Exchanges, r.Syncs, r.LostFiles, r.Backups, r.Outages, r.Clones, r.Restores, r.Jumps, r.Fair, r.Trace)
 	if r.Harm > 0 {
 		t.Errorf("%v of harm: %q", r.Harm, r.Harmed)
 	}
 	if r.Unreported > 0 || r.FalseAlarms > 0 {
 		t.Errorf("clones and restores: %d reported, %d not, %d false alarms: %q", r.Reported, r.Unreported, r.FalseAlarms, r.Missed)
 	}
-	if r.Clones == 0 || r.Restores == 0 || r.Jumps == 0 || r.Fair == 0 {
+	if r.Noticed < r.Backups {
+		t.Errorf("%d satellites were restored from a backup, %d of them noticed it", r.Backups, r.Noticed)
+	}
+	if r.Backups == 0 || r.LostFiles == 0 || r.Clones == 0 || r.Restores == 0 || r.Jumps == 0 || r.Fair == 0 {
 		t.Error("the plan had no trouble of some kind, so that nothing was shown")
 	}
 	if r.Trouble != nil {
