@@ -157,7 +157,7 @@ func (s *stock) credit(ctx context.Context, b *authority.Books, came map[spot]in
 			rest -= n
 			s.put(authority.PoolPlace(w.ToVa), k.lot, n)
 			if err := b.SetRecall(ctx, db.SetRecallParams{AccountID: w.AccountID, RecallID: w.RecallID, Came: w.Came + n}); err != nil {
-				return fmt.Errorf("fulfil recall: %w", err)
+				return fmt.Errorf("fulfill recall: %w", err)
 			}
 		}
 		s.put(authority.PoolPlace(k.va), k.lot, rest)
