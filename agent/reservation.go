@@ -322,7 +322,11 @@ func (st *state) openReservation(text []byte) (*grant, trust.Fingerprint, error)
 		return nil, root, license.Refuse(license.KindRefused, "authorization-other-authority", "get the authorization from the authority whose root this product was told, or disable and enable the mode anew",
 			"the authorization is signed below the root %s; this product trusts %s", root, *pin)
 	}
-	pins := trust.Pins{Root: root, MaxBytes: wire.MaxReservation}
+	pins := trust.Pins{Root: root, Site: st.held().desk(), MaxBytes: wire.MaxReservation}
+	if site := trust.SiteOf(h.Chain); pins.Site != trust.AnySite && site != pins.Site {
+		return nil, root, license.Refuse(license.KindRefused, "authorization-other-desk", "change the reservation where it was made, or return it there first",
+			"the authorization is of another desk of the authority than the one that is installed")
+	}
 	e, err := trust.OpenAuthorityFile(file, []string{wire.KindReservation}, wire.AudienceReservation, pins, st.Clock.Now())
 	if err != nil && !errors.Is(err, trust.ErrExpired) { // an old certificate takes no license away
 		return nil, root, badAuthorization(err)
@@ -335,6 +339,19 @@ func (st *state) openReservation(text []byte) (*grant, trust.Fingerprint, error)
 		return nil, root, license.Refuse(license.KindConflict, "authorization-other-product", "install it on that product", "the authorization is for the product %s; this one is %s", r.UDI(), st.Product.UDI())
 	}
 	return &grant{Reservation: r, File: file}, root, nil
+}
+
+// desk is whose authorizations are taken: while one is installed those of the desk that made it, the authority itself or one of
+// its satellites, else those of any below the trusted root.
+func (r *reservation) desk() string {
+	if r.Grant == nil {
+		return trust.AnySite
+	}
+	h, err := trust.PeekFile(r.Grant.File, wire.MaxReservation)
+	if err != nil {
+		return trust.AnySite // a state that was made again from what is left has no file; its request number and UDI still bind it
+	}
+	return trust.SiteOf(h.Chain)
 }
 
 func errNoChain(h trust.Header) error {

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -41,6 +42,7 @@ func TestSatellite(t *testing.T) {
 			agent("init", "--product", "Call Bridge", "--pid", "CMS-1000", "--sn", name, "--version", "2.6")
 			agent("transport", "gateway", sat.srv.URL)
 			agent("license", "smart", "register", "idtoken", text)
+			reserveAt(t, top, sat, name)
 			agent("usage", "set", "cms-smp-plus", "4")
 			agent("report")
 			exchange()
@@ -84,4 +86,35 @@ func joined(t *testing.T, top *desk, token string, byFile bool) *desk {
 	d.key, _ = d.json(tally(), "bootstrap", "--data", d.data)["apiKey"].(string)
 	d.start()
 	return d
+}
+
+// reserveAt is the ceremony of a closed site at a satellite: the authority refuses it and says where; the product takes the
+// satellite's authorization, an update of it, and gives everything back.
+func reserveAt(t *testing.T, top, sat *desk, name string) {
+	t.Helper()
+	state, file := filepath.Join(t.TempDir(), "closed"), filepath.Join(t.TempDir(), "authorization.txt")
+	agent := func(args ...string) map[string]any {
+		return sat.json(tallyAgent(), append([]string{"--state", state}, args...)...)
+	}
+	text := func(doc map[string]any, member string) string { s, _ := doc[member].(string); return s }
+	reservation := []string{"license", "smart", "reservation"}
+	agent("init", "--product", "Call Bridge", "--pid", "CMS-1000", "--sn", name+"-C", "--version", "2.6")
+	agent(append(reservation, "enable")...)
+	code := text(agent(append(reservation, "request")...), "requestCode")
+	top.run(3, tally(), "reservation", "create", code, "cms-smp-plus=1", "-V", name)
+	for _, step := range [][]string{{"create", code, "cms-smp-plus=1"}, {"update", name + "-C", "cms-smp-plus=2"}} {
+		sat.run(0, tally(), append(append([]string{"reservation"}, step...), "-o", file)...)
+		confirmation := text(agent(append(reservation, "install-file", file)...), "confirmationCode")
+		if got := sat.json(tally(), "reservation", "confirm", name+"-C", confirmation); got["state"] != "CONFIRMED" {
+			t.Errorf("%s: after %s %v", name, step[0], got)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	back := text(agent(append(reservation, "return")...), "returnCode")
+	if got := sat.json(tally(), "reservation", "return", name+"-C", back); got["state"] != "RETURNED" {
+		t.Errorf("%s: after the return %v", name, got)
+	}
+	agent(append(reservation, "return", "complete")...)
 }

@@ -125,6 +125,9 @@ func (c licenseTransferCmd) Run(ctx context.Context, s *shell) error {
 		return err
 	}
 	if done.AskedBack > 0 {
+		if done.AskedBack == c.Quantity {
+			return s.say(done, "asked %d %s back from the satellite of %s: they arrive in %s when it has let go of them", c.Quantity, c.Tag, done.From, done.To)
+		}
 		return s.say(done, "moved %d %s from %s to %s, and asked %d back from the satellite: they arrive when it has let go of them",
 			c.Quantity-done.AskedBack, c.Tag, done.From, done.To, done.AskedBack)
 	}

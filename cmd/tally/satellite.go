@@ -8,6 +8,7 @@ import (
 	"github.com/tallystick/tallystick/api"
 	"github.com/tallystick/tallystick/internal/satellite"
 	"github.com/tallystick/tallystick/internal/trust"
+	"github.com/tallystick/tallystick/internal/wire"
 )
 
 type satelliteCreateCmd struct {
@@ -175,9 +176,13 @@ func (c satelliteAnswerCmd) Run(ctx context.Context, s *shell) error {
 	if no := answer.Refused; no != nil {
 		return s.say(no, "The file was refused: %s\nThe signed refusal is in %s: apply it at the satellite all the same.", no.Message, c.Output)
 	}
+	next := "apply it at the satellite with `tally sync apply`"
+	if h, err := trust.PeekFile(file, satellite.MaxFile); err == nil && h.Kind == wire.KindJoin {
+		next = "complete the join on the satellite's host with `tally sync join --answer`"
+	}
 	return s.say(struct {
 		File string `json:"file"`
-	}{c.Output}, "the answer is in %s: apply it at the satellite with `tally sync apply`", c.Output)
+	}{c.Output}, "the answer is in %s: %s", c.Output, next)
 }
 
 type satelliteRemoveCmd struct {

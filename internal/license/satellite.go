@@ -43,6 +43,7 @@ const (
 	FactSyncWaiting  = "sync-waiting"       // Count of the tag are asked back and have not come
 	FactSyncLost     = "sync-removed-lost"  // removed while Count were out: they may be used in two places
 	FactSyncShort    = "sync-held-back"     // Count of the lot are asked back and cannot be given yet
+	FactSyncHost     = "sync-host-taken"    // it wants the host name Name, which is one of the authority's own
 	FactSyncRootAway = "sync-root-away"     // the identity was not renewed: the root's key is kept elsewhere
 )
 
@@ -97,12 +98,14 @@ func (f Fact) syncText() (string, bool) {
 		return fmt.Sprintf("It says that it has %d of lot %s, of which %d were given to it. Only what was given counts.", f.Count, f.Lot, f.Of), true
 	case FactSyncForeign:
 		return fmt.Sprintf("It speaks of %s, which is not its own. That was left out.", f.Name), true
+	case FactSyncHost:
+		return fmt.Sprintf("It says that its server is called %s, as the authority's is: its certificate is not for that name. Start it with --name for another one.", f.Name), true
 	case FactSyncWaiting:
-		return fmt.Sprintf("%s of %s asked back and not returned yet.", plural(f.Count, "license is", "licenses are"), f.Tag), true
+		return fmt.Sprintf("%s of %s, asked back: not returned yet.", plural(f.Count, "license", "licenses"), f.Tag), true
 	case FactSyncLost:
 		return fmt.Sprintf("It was removed while it held %s: until it is heard, they may be used in two places.", plural(f.Count, "license", "licenses")), true
 	case FactSyncShort:
-		return fmt.Sprintf("%s of lot %s asked back and held here by reservations.", plural(f.Count, "license is", "licenses are"), f.Lot), true
+		return fmt.Sprintf("%s of lot %s, asked back: held here by reservations until they are returned.", plural(f.Count, "license", "licenses"), f.Lot), true
 	case FactSyncRootAway:
 		return "Its certificate was not renewed, because the key of the root certificate is not in the key folder of the authority.", true
 	}

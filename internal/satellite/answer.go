@@ -83,9 +83,9 @@ func badFile(err error) error {
 	case errors.Is(err, trust.ErrAudience):
 		out.Code, out.Message, out.Hint = "file-other-site", "nothing was changed: the file is for another satellite or account", "carry each answer to the satellite that asked"
 	case errors.Is(err, trust.ErrChain), errors.Is(err, trust.ErrKey):
-		out.Kind, out.Code, out.Message, out.Hint = license.KindUnknown, "file-other-authority", "nothing was changed: the file was not signed by one of this authority or its satellites: "+err.Error(), "look at which authority the satellite has joined"
+		out.Kind, out.Code, out.Message, out.Hint = license.KindUnknown, "file-other-authority", "nothing was changed: the file was not signed by the one whose files are taken here", "a satellite's files are answered at its authority, and the answers applied at the satellite; `tally sync status` says which authority it has joined"
 	case errors.Is(err, trust.ErrKind):
-		out.Code, out.Message, out.Hint = "file-other-kind", "nothing was changed: the file is of another kind: "+err.Error(), "the satellite's files are answered at the authority, and its answers are applied at the satellite"
+		out.Code, out.Message, out.Hint = "file-other-kind", "nothing was changed: the file is of another kind", "the satellite's files are answered at the authority, and its answers are applied at the satellite"
 	}
 	return out
 }
@@ -421,7 +421,7 @@ func (a *answering) certify(row *db.SatelliteRow, reply *wire.SyncAnswer, now ti
 	var hosts []string
 	for _, h := range a.m.Exchange.Hosts {
 		if slices.ContainsFunc(a.Hosts, func(own string) bool { return strings.EqualFold(own, h) }) && !loopback(h) {
-			facts = append(facts, license.Fact{Code: license.FactSyncForeign, Name: "the host name " + h})
+			facts = append(facts, license.Fact{Code: license.FactSyncHost, Name: h})
 			continue
 		}
 		hosts = append(hosts, h)
