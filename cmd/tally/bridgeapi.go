@@ -209,7 +209,11 @@ func writeAPI(w io.Writer, a api.BridgeAPI) {
 		fmt.Fprintf(w, "Snapshots of %s up to %s\n", cellText(h.ID), cellText(h.Newest))
 	}
 	for _, alarm := range f.Alarms {
-		fmt.Fprintf(w, "Alarm %s since %s %s\n", cellText(alarm.Type), cellText(alarm.Since), cellText(alarm.Reason))
+		reason := ""
+		if alarm.Reason != "" {
+			reason = ": " + cellText(alarm.Reason)
+		}
+		fmt.Fprintf(w, "Alarm %s since %s%s\n", cellText(alarm.Type), cellText(alarm.Since), reason)
 	}
 	if f.Failure != nil {
 		fmt.Fprintf(w, "The last turn failed: %s\n  what to do: %s\n", cellText(f.Failure.Detail), cellText(f.Failure.Hint))

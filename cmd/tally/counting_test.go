@@ -39,7 +39,7 @@ func TestCountingVerbs(t *testing.T) {
 		{[]string{"conference", "usage", "--by", "week"}, exitUsage, []string{"hour"}},
 		{[]string{"conference", "usage", "--by", "day", "--peak"}, exitUsage, []string{"--by day"}},
 		{[]string{"conference", "activation", "show"}, 0, []string{"nothing is known of its activation keys"}},
-		{[]string{"conference", "demand"}, 0, []string{"1 shared license more.", "WORST"}},
+		{[]string{"conference", "demand"}, 0, []string{"1 shared license more", "WORST"}},
 		{[]string{"conference", "compliance"}, 0, []string{"15, 45 and 90 days", "cms-pmp-plus"}},
 		{[]string{"conference", "compliance", "--thresholds", "1,2,3"}, 0, []string{"1, 2 and 3 days"}},
 		{[]string{"conference", "compliance", "--thresholds", "3,2,1"}, exitUsage, []string{"ascend"}},

@@ -39,7 +39,7 @@ func (s APIState) Advice() []string {
 		say("By the call bridge, personal licenses of %s are in use, and no meeting that runs here is charged to them: `tally conference reconcile` compares the counts, `tally meeting list --running` says what is charged and why.", strings.Join(a.OnlyThere, ", "))
 	}
 	if s.Calls > s.Running {
-		say("%d of its %d active calls are not among the meetings that run here; shortly after their begin that is usual.", s.Calls-s.Running, s.Calls)
+		say("Of its %d active calls, %d run here; shortly after their begin that is usual.", s.Calls, s.Running)
 	}
 	return out
 }
@@ -53,26 +53,37 @@ func (e *Engine) FaceAlarms(ctx context.Context, account string) ([]callbridge.A
 	}
 	now := e.now()
 	var out []callbridge.Alarm
-	for _, a := range all {
-		raise := func(kind, reason string, since time.Time) {
-			alarm := callbridge.Alarm{ID: callbridge.Text(AlarmID(account, kind, a.ID)), Type: callbridge.Text(kind), FailureReason: callbridge.Text(reason)}
-			if !since.IsZero() {
-				alarm.ActiveSeconds = callbridge.Number(max(0, now.Sub(since)/time.Second))
-			}
-			out = append(out, alarm)
-		}
-		if f := a.Found.Failure; f != nil {
-			raise("callBridgeUnreadable", f.Code, a.Found.AnsweredAt)
-		}
-		if a.Found.Receives == ReceivesNo {
-			raise("cdrReceiverMissing", a.URL, a.Found.AnsweredAt)
-		}
-		if a.Found.Tail.State == TailLost {
-			raise("cdrRecordsLost", a.URL, a.Found.Tail.LastAt)
-		}
-		for _, own := range a.Found.Alarms {
-			raise(own.Type, own.Reason, own.Since)
-		}
+	for i := range all {
+		out = append(out, all[i].alarms(account, now)...)
 	}
 	return out, nil
+}
+
+// alarms are what is wrong with one call bridge at now. One that never answered is unreadable since it was set.
+func (a *BridgeAPI) alarms(account string, now time.Time) []callbridge.Alarm {
+	var out []callbridge.Alarm
+	raise := func(kind, reason string, since time.Time) {
+		alarm := callbridge.Alarm{ID: callbridge.Text(AlarmID(account, kind, a.ID)), Type: callbridge.Text(kind), FailureReason: callbridge.Text(reason)}
+		if !since.IsZero() {
+			alarm.ActiveSeconds = callbridge.Number(max(0, now.Sub(since)/time.Second))
+		}
+		out = append(out, alarm)
+	}
+	if f := a.Found.Failure; f != nil {
+		since := a.Found.AnsweredAt
+		if since.IsZero() {
+			since = a.SetAt
+		}
+		raise("callBridgeUnreadable", f.Code, since)
+	}
+	if a.Found.Receives == ReceivesNo {
+		raise("cdrReceiverMissing", a.URL, a.Found.AnsweredAt)
+	}
+	if a.Found.Tail.State == TailLost {
+		raise("cdrRecordsLost", a.URL, a.Found.Tail.LastAt)
+	}
+	for _, own := range a.Found.Alarms {
+		raise(own.Type, own.Reason, own.Since)
+	}
+	return out
 }

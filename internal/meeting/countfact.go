@@ -52,7 +52,7 @@ func (f Fact) countText() string {
 	case ShortMost:
 		return fmt.Sprintf("The worst moment was %s UTC: %s in use, %s owned, %s missing.", a("at"), a("used"), a("entitled"), a("missing"))
 	case HelpBuy:
-		return fmt.Sprintf("What would help: %s more.", plural(a("count"), "shared license"))
+		return fmt.Sprintf("What would help: %s more than were owned then.", plural(a("count"), "shared license"))
 	case HelpGive:
 		return fmt.Sprintf("What would help as well: %s for the heaviest hosts without one, %s first. Nothing would have been missing then.",
 			plural(a("count"), "personal license"), a("first"))
@@ -62,7 +62,7 @@ func (f Fact) countText() string {
 	case HelpGiveNobody:
 		return "Personal licenses would not have helped: none of the meetings has a host who lacks one."
 	case AboveGrant:
-		return fmt.Sprintf("The cluster %s uses %s and is allocated %s.", a("bridge"), a("used"), a("allocated"))
+		return fmt.Sprintf("The bridge %s uses %s and is allocated %s.", a("bridge"), a("used"), a("allocated"))
 	default:
 		return f.Code
 	}

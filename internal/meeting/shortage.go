@@ -98,7 +98,7 @@ type Candidate struct {
 type Advice struct {
 	Shortages []Shortage
 	Short     time.Duration // how long it was short, altogether
-	Buy       int64         // shared licenses more than are owned
+	Buy       int64         // shared licenses more than were owned at the time
 	Give      []Candidate   // hosts to give personal licenses, the most helpful first
 	Removes   bool          // those suffice
 	Rest      int64         // shared licenses that are missing still after giving
