@@ -53,6 +53,7 @@ func (o *Options) defaults() {
 // Policy is one of the two official rules of whose personal license pays.
 type Policy int
 
+// The policies.
 const (
 	OwnerFirst  Policy = iota // the owner of the space, or who called or booked
 	MemberFirst               // who joined first and holds one; before that the owner of the space
