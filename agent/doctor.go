@@ -90,16 +90,16 @@ func (a *Agent) Doctor(ctx context.Context, token string) (Diagnosis, error) {
 	if err := st.initialized(); err != nil {
 		return Diagnosis{}, err
 	}
-	x := examination{now: a.now, agent: a}
+	x := examination{now: a.now, agent: a, desk: trust.AnySite}
 	if id := st.Identity; id != nil {
-		x.root = id.Root
+		x.root, x.desk = id.Root, id.site()
 	}
 	if token != "" {
 		t, err := parseToken(token)
 		if err != nil {
 			return Diagnosis{}, err
 		}
-		x.root = t.Root
+		x.root, x.desk = t.Root, trust.AnySite
 	}
 	if x.way, err = st.way(); err != nil {
 		return Diagnosis{}, err
@@ -151,6 +151,7 @@ type examination struct {
 	now       func() time.Time
 	way       way
 	root      trust.Fingerprint // zero: not known yet
+	desk      string            // the satellite that the product is registered at, empty for the authority itself; trust.AnySite: not known
 	diagnosis Diagnosis
 
 	served    time.Time // the server's clock: signed, or what the server's software says
@@ -473,7 +474,20 @@ func (x *examination) verify(body []byte, nonce string) {
 		return
 	}
 	x.served, x.signed = m.ServerTime, true
+	if x.desk != trust.AnySite && e.Site != x.desk {
+		x.failed(StepSignature, "set the address of the desk that the product is registered at; if a satellite lost its keys, or the product is to move to this desk, register again: tally-agent license smart register idtoken TOKEN force",
+			"signed by %s, and this product is registered at %s", deskName(e.Site), deskName(x.desk))
+		return
+	}
 	x.ok(StepSignature, "signed by the authority with the root %s", x.root)
+}
+
+// deskName words who signs: the authority itself or one of its satellites.
+func deskName(site string) string {
+	if site == "" {
+		return "the authority itself"
+	}
+	return "the satellite " + site
 }
 
 // judgeServer is the TLS step and the names step, at the server's time where that is signed: a wrong clock of this host is

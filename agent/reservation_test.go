@@ -264,6 +264,74 @@ func TestRule39ProductRows(t *testing.T) {
 	}
 }
 
+// below is a satellite of the issuer's authority that signs with the same code key.
+func (i *issuerOf) below() *issuerOf {
+	i.t.Helper()
+	dir := i.t.TempDir()
+	site, err := trust.OpenSite(dir)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	der, err := site.CSR()
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	csr, err := trust.ParseCSR(der)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	certificate, err := i.keys.CertifySite(csr.PublicKey(), []string{"plant.example"}, i.now)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	if err := site.Complete(certificate, i.keys.RootDER(), i.keys.Fingerprint(), i.now); err != nil {
+		i.t.Fatal(err)
+	}
+	keys, err := trust.OpenKeys(dir, i.now)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return &issuerOf{i.t, keys, i.key, i.now}
+}
+
+// TestReservationOfSatellite: the authorization of a satellite is taken as one of its authority, and only the desk that made the
+// installed one changes it; after a return any desk below the same root may answer.
+func TestReservationOfSatellite(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	top := newIssuer(t, time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC))
+	one, two := top.below(), top.below()
+	c := newClosed(t, "A1")
+	if _, err := c.EnableReservation(ctx, top.keys.Fingerprint().String()); err != nil {
+		t.Fatal(err)
+	}
+	for _, desk := range []*issuerOf{one, top} {
+		asked, err := c.RequestReservation(ctx, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct {
+			from    *issuerOf
+			version int
+			want    string
+		}{
+			{desk, 1, ""}, {two, 2, "authorization-other-desk"}, {map[bool]*issuerOf{true: top, false: one}[desk == one], 2, "authorization-other-desk"}, {desk, 2, ""},
+		} {
+			got, err := c.InstallReservation(ctx, step.from.file(asked.RequestCode, step.version, int64(step.version)))
+			if step.want == "" && (err != nil || got.Version != step.version) || step.want != "" && code(err) != step.want {
+				t.Errorf("version %d: %+v, %v, want %q", step.version, got, err, step.want)
+			}
+			c.open()
+		}
+		if _, err := c.ReturnReservation(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.CompleteReturn(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func second2(_ agent.ReservationStatus, err error) error { return err }
 
 func mustToken(t *testing.T) string {

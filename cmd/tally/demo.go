@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,6 +34,9 @@ type demo struct {
 	client    *api.Client
 	account   string
 	directory demoDirectory
+
+	plantAddress, plantKey string       // the satellite
+	plantServed            <-chan error // has how serving it went, nil before it was begun
 }
 
 // Run shows a complete estate until it is interrupted, and leaves nothing behind.
@@ -50,25 +54,23 @@ func (c demoCmd) Run(ctx context.Context, s *shell) (err error) {
 	}
 
 	ctx, stop := context.WithCancel(ctx)
-	ready, line := io.Pipe()
-	served := make(chan error, 1)
-	go func() { // ends with stop
-		err := serve(ctx, config, line, log)
-		_ = line.Close() // a pipe in memory
-		stop()
-		served <- err
-	}()
-	defer func() { stop(); err = cmp.Or(<-served, err) }()
-	said, err := bufio.NewReader(ready).ReadString('\n')
-	if err != nil {
-		return nil // it ended before it was ready, and says why
+	defer stop()
+	var served <-chan error
+	if d.address, served, err = serveUntil(ctx, stop, config, log); err != nil || d.address == "" {
+		return err
 	}
-	d.address = strings.TrimSpace(strings.TrimPrefix(said, "listening on "))
+	defer func() {
+		stop()
+		if d.plantServed != nil {
+			err = cmp.Or(<-d.plantServed, err)
+		}
+		err = cmp.Or(<-served, err)
+	}()
 
 	link, err := signInLink(ctx, config, log, d.address)
 	if err == nil {
 		fmt.Fprintf(s.stdout, "Tallystick runs at %s\nSign in to the console with this link, which works once within 10 minutes:\n\n  %s\n\n", d.address, link)
-		err = d.show(ctx, c.Pace)
+		err = d.show(ctx, stop, log, c.Pace)
 	}
 	switch {
 	case ctx.Err() != nil: // interrupted, or the server failed and says why
@@ -80,8 +82,26 @@ func (c demoCmd) Run(ctx context.Context, s *shell) (err error) {
 	return nil
 }
 
+// serveUntil serves until ctx ends, and returns the address once the server is ready, and a channel that has how it ended. stop is
+// called when it ends. When it was interrupted before it was ready, the address is empty.
+func serveUntil(ctx context.Context, stop func(), config Config, log *slog.Logger) (address string, _ <-chan error, err error) {
+	ready, line := io.Pipe()
+	served := make(chan error, 1)
+	go func() { // ends with ctx
+		err := serve(ctx, config, line, log)
+		_ = line.Close() // a pipe in memory
+		stop()
+		served <- err
+	}()
+	said, err := bufio.NewReader(ready).ReadString('\n')
+	if err != nil {
+		return "", nil, <-served // it ended before it was ready, and says why
+	}
+	return strings.TrimSpace(strings.TrimPrefix(said, "listening on ")), served, nil
+}
+
 // show seeds the estate, posts the meetings, and ends with the tour.
-func (d *demo) show(ctx context.Context, pace time.Duration) (err error) {
+func (d *demo) show(ctx context.Context, stop func(), log *slog.Logger, pace time.Duration) (err error) {
 	if d.client, err = api.New(api.Config{URL: d.address, Key: d.key}); err != nil {
 		return err
 	}
@@ -92,8 +112,11 @@ func (d *demo) show(ctx context.Context, pace time.Duration) (err error) {
 	if err := d.register(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.shell.stdout, "%s has 3 virtual accounts, %d orders, %d users, %d spaces and %d products.\n",
-		demoDomain, len(demoOrders(d.now())), len(d.directory.Users), len(d.directory.Spaces), len(demoProducts()))
+	if err := d.plant(ctx, stop, log); err != nil {
+		return fmt.Errorf("set up the satellite: %w", err)
+	}
+	fmt.Fprintf(d.shell.stdout, "%s has 4 virtual accounts, one of them at a satellite, %d orders, %d users, %d spaces and %d products.\n",
+		demoDomain, len(demoOrders(d.now())), len(d.directory.Users), len(d.directory.Spaces), len(demoProducts())+1)
 	if err := d.replay(ctx, receiver, pace); err != nil {
 		return err
 	}

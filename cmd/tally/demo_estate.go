@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -16,6 +17,7 @@ const (
 	demoHQ     = "HQ"
 	demoLabs   = "Labs"
 	demoBranch = "Branch"
+	demoPlant  = "Plant" // a satellite and its virtual account
 )
 
 // demoOrders are the purchases of the demo, of the kinds that customers of conferencing and call control make.
@@ -62,6 +64,11 @@ func demoProducts() []demoProduct {
 		{agent.Product{Name: "Unified CM cluster", PID: "UCM-CL", Serial: "5D20F9B3", Version: "15.0.1", Hostname: "ucm-pub." + demoDomain},
 			map[string]int64{"ucm-cuwl-pro": 18, "ucm-cuwl": 31, "ucm-enhanced-plus": 127, "ucm-enhanced": 164, "ucm-tp-room": 11}},
 	}
+}
+
+// demoPlantProduct is the product behind the satellite.
+func demoPlantProduct() demoProduct {
+	return demoProduct{agent.Product{Name: "Unified CM plant", PID: "UCM-CL", Serial: "7B90E4D1", Version: "15.0.1", Hostname: "ucm-plant." + demoDomain}, map[string]int64{"ucm-enhanced": 14}}
 }
 
 type demoProduct struct {
@@ -120,6 +127,47 @@ func (d *demo) register(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// plant makes a satellite with some of HQ's licenses, joins it, and lets a product register behind it. It is served until ctx
+// ends.
+func (d *demo) plant(ctx context.Context, stop func(), log *slog.Logger) error {
+	made, err := d.client.CreateSatellite(ctx, d.account, api.NewSatellite{Name: demoPlant})
+	if err != nil {
+		return err
+	}
+	if _, err := d.client.Transfer(ctx, d.account, api.Transfer{Tag: "ucm-enhanced", Quantity: 20, From: demoHQ, To: demoPlant}); err != nil {
+		return err
+	}
+	config := Config{Data: filepath.Join(d.folder, "plant"), Listen: "127.0.0.1:0", Plaintext: true, LogLevel: "error", Upstream: d.address, SyncEvery: "daily"}
+	if _, err := joinNow(ctx, config, made.Token, log); err != nil {
+		return err
+	}
+	if d.plantKey, err = bootstrap(ctx, config, log, false); err != nil {
+		return err
+	}
+	if d.plantAddress, d.plantServed, err = serveUntil(ctx, stop, config, log); err != nil || d.plantAddress == "" {
+		return err
+	}
+	return d.stock(ctx)
+}
+
+// stock registers the product behind the satellite and tells the authority.
+func (d *demo) stock(ctx context.Context) error {
+	client, err := api.New(api.Config{URL: d.plantAddress, Key: d.plantKey})
+	if err != nil {
+		return err
+	}
+	token, err := client.CreateToken(ctx, d.account, demoPlant, api.NewToken{Description: "products of the plant"})
+	if err != nil {
+		return err
+	}
+	p := demoPlantProduct()
+	if err := p.start(ctx, filepath.Join(d.folder, "products", p.Serial), d.plantAddress, token.Token, d.now); err != nil {
+		return fmt.Errorf("start %s: %w", p.Name, err)
+	}
+	_, err = client.SyncNow(ctx, d.account)
+	return err
 }
 
 func (p demoProduct) start(ctx context.Context, dir, address, token string, now func() time.Time) error {

@@ -92,7 +92,10 @@ func TestDemoShowsItsEstateAndLeavesNothing(t *testing.T) { // not parallel: it 
 		`Shared licenses were short \d times, for `,
 		`The worst moment was .* UTC: 4 1/6 in use, 3 owned, 2 missing\.`,
 		`What would help: 2 shared licenses more than were owned then\.`,
+		`example has 4 virtual accounts, one of them at a satellite, \d+ orders, \d+ users, \d+ spaces and 3 products\.`,
 		`export TALLY_KEY=tally_[a-z0-9]+`,
+		`tally satellite show Plant`,
+		`tally sync export --preview`,
 		`tally meeting why mtg_[a-z0-9]+`,
 	} {
 		if !regexp.MustCompile(want).MatchString(got.stdout) {

@@ -69,9 +69,18 @@ Try in another terminal:
   tally report users                  who hosts, how much, with which license
   tally report meetings -o meetings.csv
   tally instance list                 the products
+  tally satellite show %s          a server on another site, what it has, and when it last synchronized
   tally event verify                  the event chain and the books
 
-`, d.address, d.key, quoted(os.Args[0]), example.ID)
+The same of the satellite, which has an administrator of its own:
+
+  export TALLY_URL=%s
+  export TALLY_KEY=%s
+
+  tally sync status
+  tally sync export --preview         everything that would leave the site
+
+`, d.address, d.key, quoted(os.Args[0]), example.ID, demoPlant, d.plantAddress, d.plantKey)
 	fmt.Fprintln(d.shell.stderr, "Ctrl-C ends the demo and removes everything.")
 	return nil
 }
