@@ -35,7 +35,8 @@ soak() {
   TALLY_TEST_KILLS=200 go test -count=1 -v -timeout 2h -run AnyOrder ./test -rapid.checks=1000
   local seed
   for seed in 1 2 3 4 5; do TALLY_TEST_SIM=1 TALLY_TEST_SIM_SEED=$seed go test -count=1 -v -timeout 1h ./test/sim; done
-  TALLY_TEST_MUTANTS=1000000 go test -count=1 -v -timeout 12h -run 'AnyCourier|Mutants' ./internal/satellite -rapid.checks=100000
+  TALLY_TEST_KILLS=200 go test -count=1 -v -timeout 2h -run 'NoHarmOnAnyWalk|ReservationsConserve' ./agent ./internal/authority -rapid.checks=5000
+  TALLY_TEST_KILLS=200 TALLY_TEST_MUTANTS=1000000 go test -count=1 -v -timeout 12h -run 'AnyCourier|Mutants' ./internal/satellite -rapid.checks=100000
 }
 
 failed=()
