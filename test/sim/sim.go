@@ -356,7 +356,7 @@ func (s *site) install(ctx context.Context, i int) (*product, error) {
 func (s *site) fair(p *product, at time.Time) bool {
 	switch {
 	case p.joins.IsZero() && p.policy != "none":
-		return at.Sub(Start()) > license.Evaluation
+		return at.Sub(Start()) >= license.Evaluation
 	case p.policy == "ucm-12" && !s.short.IsZero():
 		return at.Sub(s.short) > license.Overage && (s.bought.IsZero() || at.Sub(s.bought) < window+2*day)
 	}
@@ -518,7 +518,7 @@ func (s *site) sum(ctx context.Context, all *Result) {
 		switch told := p.copies+p.restored > 0; {
 		case told && known:
 			all.Reported++
-		case told:
+		case told && !p.doubtful:
 			all.Unreported++
 			all.Missed = append(all.Missed, fmt.Sprintf("site %d, %s: %d copies, %d restored", s.index, p.name, p.copies, p.restored))
 		case known && !p.doubtful:
