@@ -185,15 +185,13 @@ type SyncLot struct {
 }
 
 // SyncGrant is what was given to a virtual account of the satellite of a lot. Granted and Asked are totals since ever: how
-// many units were given, and how many of them are wanted back. Returned is how many have come back. Held is, where everything
-// was asked for, how many the satellite said last that it has there.
+// many units were given, and how many of them are wanted back. Returned is how many have come back.
 type SyncGrant struct {
 	VA       string `json:"va"`
 	Lot      string `json:"lot"`
 	Granted  int64  `json:"granted"`
 	Asked    int64  `json:"asked,omitempty"`
 	Returned int64  `json:"returned,omitempty"`
-	Held     int64  `json:"held,omitempty"`
 }
 
 // lines writes one thing a line: a word for what it is, and JSON.
