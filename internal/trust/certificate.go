@@ -99,6 +99,13 @@ func verifyChain(chain [][]byte, root Fingerprint, want purpose, now time.Time) 
 			return nil, fmt.Errorf("%w: certificate %d: %w", ErrChain, i+1, err)
 		}
 	}
+	// Each is signed by the next. Certificates travel with everything and are anybody's to take: without this, one that merely
+	// lies in between would be taken for the issuer, and who that is says whose word it is.
+	for i, c := range certs[:len(certs)-1] {
+		if err := c.CheckSignatureFrom(certs[i+1]); err != nil {
+			return nil, fmt.Errorf("%w: certificate %d is not signed by the next: %w", ErrChain, i+1, err)
+		}
+	}
 	leaf := certs[0]
 	if !hasPurpose(leaf, want) || !mayIssue(certs[1:], want) {
 		return nil, fmt.Errorf("%w: it has another purpose", ErrChain)

@@ -74,6 +74,33 @@ func TestSatelliteSpeaksForItselfOnly(t *testing.T) {
 	}
 }
 
+// The certificates of a satellite are in every answer of it. Another one that puts them into its own chain is not taken for it:
+// what decides is who signed, not what lies between.
+func TestSatelliteCannotBorrowCertificates(t *testing.T) {
+	t.Parallel()
+	k := openKeys(t)
+	_, one := newSite(t, k, "one.example")
+	_, two := newSite(t, k, "two.example")
+	mine, other := two.SignerChain(), one.SignerChain()
+	for name, chain := range map[string][][]byte{
+		"between":                {mine[0], other[1], mine[1], mine[2]},
+		"in place":               {mine[0], other[1], mine[2]},
+		"after its own":          {mine[0], mine[1], other[1], mine[2]},
+		"the authority's":        {mine[0], k.SignerChain()[1], mine[1], mine[2]},
+		"the other's message":    {mine[0], other[0], mine[1], mine[2]},
+		"the root twice":         {mine[0], mine[1], mine[2], mine[2]},
+		"its own twice":          {mine[0], mine[1], mine[1], mine[2]},
+		"below the other's leaf": {mine[0], other[0], other[1], mine[2]},
+	} {
+		sealed := two.Seal(Header{Kind: "k", Chain: chain}, []byte("p"))
+		for _, site := range []string{one.Site(), ""} {
+			if e, err := OpenAuthority(sealed, []string{"k"}, "", Pins{Root: k.Fingerprint(), Site: site}, testNow()); err == nil {
+				t.Errorf("%s: taken as the word of %q", name, e.Site)
+			}
+		}
+	}
+}
+
 // A satellite's issuing certificate makes no message certificates of an authority, and none below another one.
 func TestSatelliteCannotRaiseItself(t *testing.T) {
 	t.Parallel()
