@@ -82,6 +82,7 @@ func (c *cluster) flushEnded(ctx context.Context) error {
 	if len(dirty) == 0 {
 		return nil
 	}
+	slices.SortFunc(dirty, func(a, b *entry) int { return cmp.Compare(a.id, b.id) }) // neighbors in the index by id share its pages
 	return c.flushDirty(ctx, 0, dirty, nil)
 }
 
