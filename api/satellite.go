@@ -30,6 +30,7 @@ type Satellite struct {
 	Instances       int        `json:"instances" doc:"How many products are registered at it."`
 	InTransit       int64      `json:"inTransit" doc:"Licenses on their way to it."`
 	Consigned       int64      `json:"consigned" doc:"Licenses that it has."`
+	Reserved        int64      `json:"reserved" doc:"How many of those reservations there hold, as it said last; they are not given back before they are returned."`
 	Asked           int64      `json:"asked" doc:"Licenses that are asked back and have not come."`
 	Hosts           []string   `json:"hosts" nullable:"false" doc:"Names that its server certificate may hold."`
 	Site            string     `json:"site,omitempty" doc:"Who it is by its key."`
@@ -145,6 +146,11 @@ func (c *Client) RemoveSatellite(ctx context.Context, account, satellite string,
 		q.Set("lost", "true")
 	}
 	return send[Satellite](ctx, c, http.MethodDelete, at("accounts", account, "satellites", satellite), q, "", nil)
+}
+
+// SettleSatellite ends the notes on a satellite that an administrator has looked at.
+func (c *Client) SettleSatellite(ctx context.Context, account, satellite string) (Satellite, error) {
+	return write[Satellite](ctx, c, http.MethodPost, at("accounts", account, "satellites", satellite, "settle"), struct{}{})
 }
 
 // AnswerSatellite answers a satellite's file.

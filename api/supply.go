@@ -40,6 +40,7 @@ type Lot struct {
 	VirtualAccount string     `json:"virtualAccount,omitempty" doc:"Name of the virtual account that holds it; absent in an order."`
 	Type           string     `json:"type" enum:"PERPETUAL,TERM,DEMO" doc:"How long it counts."`
 	Quantity       int64      `json:"quantity" doc:"How many licenses."`
+	Reserved       int64      `json:"reserved,omitempty" doc:"How many of them reservations hold, here or at the satellite that has them; these cannot be transferred."`
 	Start          time.Time  `json:"start" doc:"From when on it counts."`
 	End            *time.Time `json:"end" doc:"From when on it no longer counts; null for never."`
 	Subscription   string     `json:"subscription,omitempty" doc:"Subscription that it belongs to."`
@@ -80,4 +81,6 @@ type Transferred struct {
 	Lots []Lot  `json:"lots" nullable:"false" doc:"What was moved, with the moved quantities."`
 	// AskedBack is how many a satellite has to let go of first.
 	AskedBack int64 `json:"askedBack,omitempty" doc:"How many are asked back from the satellite that has them; they arrive when it has let go of them."`
+	// AskedReserved is how many of AskedBack come only when reservations at the satellite are returned.
+	AskedReserved int64 `json:"askedReserved,omitempty" doc:"How many of those reservations at the satellite hold, as it said last; they come when these are returned."`
 }

@@ -3,6 +3,7 @@ package test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -42,7 +43,16 @@ func TestSatellite(t *testing.T) {
 			agent("init", "--product", "Call Bridge", "--pid", "CMS-1000", "--sn", name, "--version", "2.6")
 			agent("transport", "gateway", sat.srv.URL)
 			agent("license", "smart", "register", "idtoken", text)
-			reserveAt(t, top, sat, name)
+			reserveAt(t, top, sat, name, func() {
+				exchange()
+				above, below := top.items(tally(), "license", "list", "-V", name), sat.items(tally(), "license", "list")
+				if len(above) != 1 || above[0]["reserved"] != 2.0 || above[0]["available"] != 3.0 || !reflect.DeepEqual(above[0]["why"], below[0]["why"]) {
+					t.Errorf("%s: the authority sees of what is reserved %v, the satellite %v", name, above, below)
+				}
+				if shown := top.json(tally(), "satellite", "show", name); shown["reserved"] != 2.0 {
+					t.Errorf("%s: the authority shows %v", name, shown)
+				}
+			})
 			agent("usage", "set", "cms-smp-plus", "4")
 			agent("report")
 			exchange()
@@ -89,8 +99,8 @@ func joined(t *testing.T, top *desk, token string, byFile bool) *desk {
 }
 
 // reserveAt is the ceremony of a closed site at a satellite: the authority refuses it and says where; the product takes the
-// satellite's authorization, an update of it, and gives everything back.
-func reserveAt(t *testing.T, top, sat *desk, name string) {
+// satellite's authorization, an update of it, and gives everything back. Meanwhile it holds 2 licenses, and held is called.
+func reserveAt(t *testing.T, top, sat *desk, name string, held func()) {
 	t.Helper()
 	state, file := filepath.Join(t.TempDir(), "closed"), filepath.Join(t.TempDir(), "authorization.txt")
 	agent := func(args ...string) map[string]any {
@@ -112,6 +122,7 @@ func reserveAt(t *testing.T, top, sat *desk, name string) {
 			t.Fatal(err)
 		}
 	}
+	held()
 	back := text(agent(append(reservation, "return")...), "returnCode")
 	if got := sat.json(tally(), "reservation", "return", name+"-C", back); got["state"] != "RETURNED" {
 		t.Errorf("%s: after the return %v", name, got)

@@ -97,8 +97,12 @@ func (c licenseLotsCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	return printList(s, all, "there are no lots yet; import an order with `tally order import FILE`", lotColumns, lotRow)
+	return printList(s, all, "there are no lots yet; import an order with `tally order import FILE`", heldColumns, func(l api.Lot) []any {
+		return []any{l.ID, l.Order, l.Tag, l.VirtualAccount, l.Quantity, l.Reserved, l.Type, l.Start, l.End, l.Subscription, l.Status}
+	})
 }
+
+const heldColumns = "lot | order | tag | virtual account | quantity | reserved | type | start | end | subscription | status"
 
 const lotColumns = "lot | order | tag | virtual account | quantity | type | start | end | subscription | status"
 
@@ -125,11 +129,15 @@ func (c licenseTransferCmd) Run(ctx context.Context, s *shell) error {
 		return err
 	}
 	if done.AskedBack > 0 {
-		if done.AskedBack == c.Quantity {
-			return s.say(done, "asked %d %s back from the satellite of %s: they arrive in %s when it has let go of them", c.Quantity, c.Tag, done.From, done.To)
+		held := ""
+		if done.AskedReserved > 0 {
+			held = fmt.Sprintf(".\nReservations there hold %d of them, as far as it has said: these come when their products return them", done.AskedReserved)
 		}
-		return s.say(done, "moved %d %s from %s to %s, and asked %d back from the satellite: they arrive when it has let go of them",
-			c.Quantity-done.AskedBack, c.Tag, done.From, done.To, done.AskedBack)
+		if done.AskedBack == c.Quantity {
+			return s.say(done, "asked %d %s back from the satellite of %s: they arrive in %s when it has let go of them%s", c.Quantity, c.Tag, done.From, done.To, held)
+		}
+		return s.say(done, "moved %d %s from %s to %s, and asked %d back from the satellite: they arrive when it has let go of them%s",
+			c.Quantity-done.AskedBack, c.Tag, done.From, done.To, done.AskedBack, held)
 	}
 	return s.say(done, "moved %d %s from %s to %s", c.Quantity, c.Tag, done.From, done.To)
 }

@@ -108,6 +108,7 @@ type program struct {
 		Show   satelliteShowCmd   `cmd:"" help:"Show one satellite."`
 		Invite satelliteInviteCmd `cmd:"" help:"Make a new token for a satellite that lost its database or keys."`
 		Answer satelliteAnswerCmd `cmd:"" help:"Answer a file of a satellite."`
+		Settle satelliteSettleCmd `cmd:"" help:"Say that somebody has looked at what is noted of a satellite."`
 		Remove satelliteRemoveCmd `cmd:"" help:"Remove a satellite; it gives everything back first."`
 	} `cmd:"" help:"Satellites, at their authority."`
 	Sync struct {

@@ -78,9 +78,9 @@ func (satelliteListCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	return printList(s, all, "there is no satellite; make one with `tally satellite create`", "id | name | state | virtual accounts | products | consigned | in transit | asked back | synchronized | by",
+	return printList(s, all, "there is no satellite; make one with `tally satellite create`", "id | name | state | virtual accounts | products | consigned | reserved | in transit | asked back | synchronized | by",
 		func(v api.Satellite) []any {
-			return []any{v.ID, v.Name, satelliteState(v), len(v.VirtualAccounts), v.Instances, v.Consigned, v.InTransit, v.Asked, v.SyncedAt, v.SyncedBy}
+			return []any{v.ID, v.Name, satelliteState(v), len(v.VirtualAccounts), v.Instances, v.Consigned, v.Reserved, v.InTransit, v.Asked, v.SyncedAt, v.SyncedBy}
 		})
 }
 
@@ -111,7 +111,7 @@ func (c satelliteShowCmd) Run(ctx context.Context, s *shell) error {
 			value any
 		}{
 			{"satellite", v.Name}, {"id", v.ID}, {"state", satelliteState(v)}, {"virtual accounts", join(v.VirtualAccounts)}, {"products", v.Instances},
-			{"licenses it has", v.Consigned}, {"on their way", v.InTransit}, {"asked back", v.Asked}, {"server names", join(v.Hosts)}, {"version", v.Program},
+			{"licenses it has", v.Consigned}, {"of them reserved", v.Reserved}, {"on their way", v.InTransit}, {"asked back", v.Asked}, {"server names", join(v.Hosts)}, {"version", v.Program},
 			{"synchronizes", schedule(v.EverySeconds)}, {"last synchronized", v.SyncedAt}, {"by", v.SyncedBy}, {"file", v.Number}, {"epoch", v.Epoch}, {"joined", v.JoinedAt},
 			{"certificate ends", v.IdentityEndsAt}, {"removed", v.RemovedAt},
 		} {
@@ -149,6 +149,23 @@ func schedule(seconds int64) string {
 		return fmt.Sprintf("every %d seconds", seconds)
 	}
 	return "by hand"
+}
+
+type satelliteSettleCmd struct {
+	Name string `arg:"" help:"Name or id; the id of one that was removed."`
+}
+
+// Run ends the notes on a satellite that somebody has looked at.
+func (c satelliteSettleCmd) Run(ctx context.Context, s *shell) error {
+	r, account, err := s.in(ctx)
+	if err != nil {
+		return err
+	}
+	v, err := r.SettleSatellite(ctx, account, c.Name)
+	if err != nil {
+		return err
+	}
+	return s.say(v, "%s (%s): what was noted of its database, its reservations and its removal is settled", v.Name, v.ID)
 }
 
 type satelliteAnswerCmd struct {
@@ -202,8 +219,14 @@ func (c satelliteRemoveCmd) Run(ctx context.Context, s *shell) error {
 		return err
 	}
 	plan := "Satellite %s (%s) will be asked to give back its %d licenses; its virtual accounts are free when it has. Its products work on."
+	if v.Reserved > 0 {
+		plan += fmt.Sprintf("\nReservations there hold %d of them, as far as it has said: it is removed when their products have returned these.", v.Reserved)
+	}
 	if c.Lost {
 		plan = "Satellite %s (%s) will be removed at once. Its %d licenses return to its virtual accounts here; if it is still at work, they may be used in two places until it is heard."
+		if v.Reserved > 0 {
+			plan += fmt.Sprintf("\nProducts with reservations of it hold %d of them, as far as it has said, and nobody will take their return codes.", v.Reserved)
+		}
 	}
 	if err := s.confirm(c.Yes, plan, cellText(v.Name), v.ID, v.Consigned+v.InTransit); err != nil {
 		return err

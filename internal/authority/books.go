@@ -14,7 +14,6 @@ import (
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/db"
-	"github.com/tallystick/tallystick/internal/trust"
 	"github.com/tallystick/tallystick/internal/wire"
 )
 
@@ -72,7 +71,8 @@ func (b *Books) Move(ctx context.Context, kind string, event int64, moved []Leg)
 }
 
 // The places of the supply book that other rooms move to and from. TransitPlace holds what was given to a virtual account of a
-// satellite and has not arrived as far as is known, SatellitePlace what has: both count as that virtual account's stock.
+// satellite and has not arrived as far as is known, SatellitePlace what has and is free there, ReservedPlace what has and is held
+// there by reservations: all of them count as that virtual account's stock.
 // OutPlace is at a satellite: what it gave back and its authority has not acknowledged.
 const (
 	IssuerPlace = issuer
@@ -88,9 +88,12 @@ func TransitPlace(va string) string { return "transit:" + va }
 // SatellitePlace is described with the others above.
 func SatellitePlace(va string) string { return "sat:" + va }
 
-// countsIn says whether a place is part of a virtual account's stock: its pool, or what its satellite has of it.
-func countsIn(place, va string) bool {
-	return place == poolPlace(va) || place == TransitPlace(va) || place == SatellitePlace(va)
+// ReservedPlace is described with the others above.
+func ReservedPlace(va string) string { return "sat-reserved:" + va }
+
+// PlacesBelow are the places of what a satellite has of a virtual account, or will have when it arrives.
+func PlacesBelow(va string) []string {
+	return []string{TransitPlace(va), SatellitePlace(va), ReservedPlace(va)}
 }
 
 // HoldingsOf lists what is held anywhere in the account.
@@ -163,91 +166,6 @@ func (b *Books) UniqueVAName(ctx context.Context, id, want, origin string) (stri
 		}
 	}
 	return id, nil
-}
-
-// recall asks a satellite for licenses of one of its virtual accounts: what its pool here still has goes at once, the rest is
-// asked for and comes when the satellite has let go of it. It returns the legs that move now and what is asked for.
-func (d *desk) recall(ctx context.Context, t Transfer, from, to db.VirtualAccount) (legs []leg, lots []LotRow, asked int64, err error) {
-	account := d.account.AccountID
-	held, err := d.HoldingsAt(ctx, db.HoldingsAtParams{AccountID: account, Place: poolPlace(from.VaID)})
-	if err != nil {
-		return nil, nil, 0, fmt.Errorf("read holdings: %w", err)
-	}
-	legs, lots, rest := pick(held, t, d.now, from.VaID, to.VaID)
-	if rest == 0 {
-		return legs, lots, 0, nil
-	}
-	stock, err := d.SatelliteStock(ctx, db.SatelliteStockParams{AccountID: account, SatelliteID: from.SatelliteID})
-	if err != nil {
-		return nil, nil, 0, fmt.Errorf("read stock of satellite: %w", err)
-	}
-	rows := map[string]db.SatelliteStock{}
-	pending := map[string]int64{} // by lot, of all virtual accounts of the satellite
-	for _, s := range stock {
-		if s.VaID == from.VaID {
-			rows[s.LotID] = s
-		}
-		pending[s.LotID] += max(0, s.Asked-s.Burnt)
-	}
-	out := map[string]*db.HoldingsAtRow{}
-	total := map[string]int64{}
-	all, err := d.Holdings(ctx, account)
-	if err != nil {
-		return nil, nil, 0, fmt.Errorf("read holdings: %w", err)
-	}
-	vas, err := allVAs(ctx, d.Tx, account)
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	for _, h := range all {
-		for _, v := range vas {
-			if v.SatelliteID != from.SatelliteID || h.Place != TransitPlace(v.VaID) && h.Place != SatellitePlace(v.VaID) {
-				continue
-			}
-			total[h.LotID] += h.Quantity
-			if v.VaID != from.VaID {
-				continue
-			}
-			if out[h.LotID] == nil {
-				out[h.LotID] = &db.HoldingsAtRow{Place: h.Place, LotID: h.LotID, Tag: h.Tag, LotType: h.LotType, StartsAt: h.StartsAt, EndsAt: h.EndsAt, Subscription: h.Subscription, PurchaseID: h.PurchaseID}
-			}
-			out[h.LotID].Quantity += h.Quantity
-		}
-	}
-	var there []db.HoldingsAtRow
-	for lot, h := range out {
-		h.Quantity = min(h.Quantity, total[lot]-pending[lot])
-		if h.Quantity > 0 {
-			there = append(there, *h)
-		}
-	}
-	slices.SortFunc(there, func(x, y db.HoldingsAtRow) int { return strings.Compare(x.LotID, y.LotID) })
-	more := t
-	more.Quantity = rest
-	wanted, _, missing := pick(there, more, d.now, from.VaID, to.VaID)
-	if missing > 0 {
-		return nil, nil, 0, license.Refuse(license.KindRefused, "not-enough", "`tally license lots` shows what there is",
-			"%q holds %d of %s that can be transferred, %d were asked for", from.Name, t.Quantity-missing, t.Tag, t.Quantity)
-	}
-	for _, w := range wanted {
-		if w.quantity < 0 {
-			continue // the leg that leaves; it leaves when the satellite says so
-		}
-		s := rows[w.lot]
-		s.AccountID, s.SatelliteID, s.VaID, s.LotID = account, from.SatelliteID, from.VaID, w.lot
-		s.Asked = max(s.Asked, s.Burnt) + w.quantity
-		if err := d.PutSatelliteStock(ctx, db.PutSatelliteStockParams(s)); err != nil {
-			return nil, nil, 0, fmt.Errorf("ask satellite: %w", err)
-		}
-		if err := d.InsertRecall(ctx, db.InsertRecallParams{
-			AccountID: account, RecallID: trust.NewID("rec", d.now), SatelliteID: from.SatelliteID, VaID: from.VaID, LotID: w.lot, Tag: string(w.tag), ToVa: to.VaID,
-			Quantity: w.quantity, AskedAt: store.Ms(d.now), AskedBy: d.who.ID,
-		}); err != nil {
-			return nil, nil, 0, fmt.Errorf("ask satellite: %w", err)
-		}
-		asked += w.quantity
-	}
-	return legs, lots, asked, nil
 }
 
 // satelliteInstances reads what satellites said of their product instances.

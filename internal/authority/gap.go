@@ -25,7 +25,9 @@ func (v *Verification) gap(ctx context.Context, tx *store.Tx, account string) er
 	of := map[string]string{} // satellite by place
 	for _, va := range vas {
 		if va.SatelliteID != "" {
-			of[TransitPlace(va.VaID)], of[SatellitePlace(va.VaID)] = va.SatelliteID, va.SatelliteID
+			for _, place := range PlacesBelow(va.VaID) {
+				of[place] = va.SatelliteID
+			}
 		}
 	}
 	there := map[string]int64{} // by satellite and lot

@@ -84,6 +84,7 @@ type LotRow struct {
 	license.Lot
 	VirtualAccount string
 	Status         string
+	Reserved       int64 // of the quantity, what reservations hold
 }
 
 // LicenseRow is one tag in one virtual account, with the reasons beside the numbers.
@@ -102,7 +103,8 @@ type inventory struct {
 	holdings []db.HoldingsRow
 	demand   []db.DemandOfAccountRow
 	uses     []db.UsageOfAccountRow
-	reserved map[string]string // virtual account by the place of a reservation
+	places   map[string]string // virtual account by place: its pool, what its satellite has of it, what reservations hold
+	reserved map[string]bool   // which of these places are those of reservations, here or at a satellite
 }
 
 func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses bool) (inventory, error) {
@@ -117,13 +119,19 @@ func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses b
 	if in.demand, err = tx.DemandOfAccount(ctx, account); err != nil {
 		return in, fmt.Errorf("read demand: %w", err)
 	}
-	live, err := tx.LiveReservations(ctx, account)
-	if err != nil {
-		return in, fmt.Errorf("read reservations: %w", err)
+	if in.places, err = ReservationPlaces(ctx, tx, account); err != nil {
+		return in, err
 	}
-	in.reserved = make(map[string]string, len(live))
-	for _, r := range live {
-		in.reserved[reservedPlace(r.ReservationID)] = r.VaID
+	in.reserved = make(map[string]bool, len(in.places)+len(in.vas))
+	for place := range in.places {
+		in.reserved[place] = true
+	}
+	for _, va := range in.vas {
+		in.places[poolPlace(va.VaID)] = va.VaID
+		for _, place := range PlacesBelow(va.VaID) {
+			in.places[place] = va.VaID
+		}
+		in.reserved[ReservedPlace(va.VaID)] = true
 	}
 	if withUses {
 		if in.uses, err = tx.UsageOfAccount(ctx, account); err != nil {
@@ -205,15 +213,14 @@ func (in inventory) pools(va string, now time.Time) []license.Pool {
 		return byTag[tag]
 	}
 	for _, h := range in.holdings {
-		held := in.reserved[h.Place] == va
-		if !countsIn(h.Place, va) && !held {
+		if in.places[h.Place] != va {
 			continue
 		}
 		p, lot := pool(license.Tag(h.Tag)), lotOf(h)
 		switch {
 		case lot.Counts(now):
 			p.Entitled += h.Quantity
-			if held {
+			if in.reserved[h.Place] {
 				p.Reserved += h.Quantity
 			}
 		case now.Before(lot.Start):
@@ -295,7 +302,7 @@ func (in inventory) nextEnd(va string, tag license.Tag, now time.Time) time.Time
 	var next time.Time
 	for _, h := range in.holdings {
 		lot := lotOf(h)
-		if (countsIn(h.Place, va) || in.reserved[h.Place] == va) && lot.Tag == tag && lot.Counts(now) && !lot.End.IsZero() && (next.IsZero() || lot.End.Before(next)) {
+		if in.places[h.Place] == va && lot.Tag == tag && lot.Counts(now) && !lot.End.IsZero() && (next.IsZero() || lot.End.Before(next)) {
 			next = lot.End
 		}
 	}
@@ -317,25 +324,31 @@ func (a *Authority) Licenses(ctx context.Context, who access.Person, account, va
 	return out, err
 }
 
-// Lots lists what the virtual accounts hold, lot by lot.
+// Lots lists what the virtual accounts hold, lot by lot, with what reservations hold of it.
 func (a *Authority) Lots(ctx context.Context, who access.Person, account, va string) ([]LotRow, error) {
 	var out []LotRow
 	err := a.survey(ctx, who, account, va, false, func(in inventory, only string, now time.Time) {
 		names := map[string]string{}
 		for _, v := range in.vas {
 			if only == "" || v.VaID == only {
-				names[poolPlace(v.VaID)], names[TransitPlace(v.VaID)], names[SatellitePlace(v.VaID)] = v.Name, v.Name, v.Name
+				names[v.VaID] = v.Name
 			}
 		}
 		for _, h := range in.holdings {
-			if name, shown := names[h.Place]; shown {
-				lot := lotOf(h)
-				same := func(l LotRow) bool { return l.ID == lot.ID && l.VirtualAccount == name }
-				if i := slices.IndexFunc(out, same); i >= 0 {
-					out[i].Quantity += lot.Quantity // of a satellite's, parts may be on their way
-					continue
-				}
+			name, shown := names[in.places[h.Place]]
+			if !shown {
+				continue
+			}
+			lot := lotOf(h)
+			i := slices.IndexFunc(out, func(l LotRow) bool { return l.ID == lot.ID && l.VirtualAccount == name })
+			if i < 0 {
+				i = len(out)
 				out = append(out, LotRow{Lot: lot, VirtualAccount: name, Status: lot.Status(now)})
+				out[i].Quantity = 0
+			}
+			out[i].Quantity += lot.Quantity // parts may be reserved or on their way
+			if in.reserved[h.Place] {
+				out[i].Reserved += lot.Quantity
 			}
 		}
 	})
@@ -375,8 +388,9 @@ type Transfer struct {
 type Moved struct {
 	From, To string
 	Lots     []LotRow
-	// Asked is how many are asked back from the satellite that holds them; they arrive when it has let go of them.
-	Asked int64
+	// Asked is how many are asked back from the satellite that holds them; they arrive when it has let go of them. Reserved is how many
+	// of these reservations there hold, as far as it has said: they come when these are returned.
+	Asked, Reserved int64
 }
 
 // Transfer moves licenses of any quantity between two virtual accounts, all or nothing. Lots keep their identity and dates;
@@ -426,18 +440,18 @@ func (a *Authority) Transfer(ctx context.Context, who access.Person, account str
 
 // transferBack transfers licenses out of a virtual account of a satellite.
 func (d *desk) transferBack(ctx context.Context, t Transfer, from, to db.VirtualAccount) (Moved, error) {
-	legs, lots, asked, err := d.recall(ctx, t, from, to)
+	legs, done, err := d.recall(ctx, t, from, to)
 	if err != nil {
 		return Moved{}, err
 	}
-	for i := range lots {
-		lots[i].VirtualAccount = to.Name
+	for i := range done.Lots {
+		done.Lots[i].VirtualAccount = to.Name
 	}
-	seq, err := d.record(ctx, "licenses.transferred", string(t.Tag), map[string]any{"from": from.VaID, "to": to.VaID, "quantity": t.Quantity, "askedBack": asked})
+	seq, err := d.record(ctx, "licenses.transferred", string(t.Tag), map[string]any{"from": from.VaID, "to": to.VaID, "quantity": t.Quantity, "askedBack": done.Asked})
 	if err != nil || len(legs) == 0 {
-		return Moved{From: from.Name, To: to.Name, Asked: asked}, err
+		return done, err
 	}
-	return Moved{From: from.Name, To: to.Name, Lots: lots, Asked: asked}, d.move(ctx, "transfer", seq, legs)
+	return done, d.move(ctx, "transfer", seq, legs)
 }
 
 // pick chooses the lots of a transfer, the longest-dated first, and says how many are missing.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/tallystick/tallystick/internal/license"
@@ -85,6 +86,9 @@ func (c *console) actOnSatellites(v *visit) (sheet, error) {
 		}
 		_, err := c.Satellite.Remove(ctx, v.who, account, name, v.PostFormValue("lost") != "")
 		return sheet{goTo: v.path("/satellites")}, err
+	case "settle":
+		_, err := c.Satellite.Settle(ctx, v.who, account, name)
+		return sheet{goTo: v.path("/satellites")}, err
 	case "answer":
 		answer, err := c.Satellite.Answer(ctx, file, satellite.File)
 		if answer == nil {
@@ -127,6 +131,15 @@ func (v *visit) upload() ([]byte, error) {
 	}
 	defer func() { _ = f.Close() }() // nothing was written
 	return io.ReadAll(io.LimitReader(f, satellite.MaxFile+1))
+}
+
+// removal says what removing a satellite does.
+func removal(s satellite.Satellite) string {
+	text := "Its virtual accounts are to be free, and its licenses to come back. Products at it work on."
+	if s.Reserved > 0 {
+		text += " Reservations there hold " + strconv.FormatInt(s.Reserved, 10) + " of them: these come back when their products return them."
+	}
+	return text
 }
 
 func satelliteTone(s license.SatelliteState) tone {

@@ -92,6 +92,26 @@ func TestSatellitePages(t *testing.T) {
 	if text := page(e); !strings.Contains(text, ">OK<") {
 		t.Error("the authority does not show the synchronization")
 	}
+	// Its database is lost: it joins again, that is noted, and somebody settles it.
+	again := e.post(path+"/invite", url.Values{"name": {"Plant 7"}})
+	_, token, _ = strings.Cut(again.Body.String(), "<pre><code>")
+	token, _, _ = strings.Cut(token, "</code>")
+	if request, err = j.Request(t.Context(), token); err != nil {
+		t.Fatal(err)
+	}
+	if w := e.carry(path+"/answer", request); w.Code != http.StatusOK {
+		t.Fatalf("joined again: %d\n%s", w.Code, w.Body)
+	}
+	settle, noted := "Somebody has looked", "was noticed on 2026-03-02"
+	if text := page(e); !strings.Contains(text, settle) || !strings.Contains(text, noted) {
+		t.Errorf("a lost database is not noted:\n%s", text)
+	}
+	if w := e.post(path+"/settle", url.Values{"name": {"Plant 7"}}); w.Code != http.StatusSeeOther {
+		t.Errorf("settled: %d", w.Code)
+	}
+	if text := page(e); strings.Contains(text, settle) || strings.Contains(text, noted) {
+		t.Errorf("settled, and still noted:\n%s", text)
+	}
 	if w := e.post(path+"/remove", url.Values{"name": {"Plant 7"}}); w.Code != http.StatusBadRequest {
 		t.Errorf("removed without a tick: %d", w.Code)
 	}

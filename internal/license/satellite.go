@@ -37,10 +37,11 @@ const (
 	FactSyncGone     = "sync-expired"       // Count days without one, more than 90
 	FactSyncStale    = "entitlements-stale" // Count days, more than a year: what was bought since is not known
 	FactIdentityEnds = "sync-identity-ends" // Count days until the satellite's certificate ends, at Since
-	FactSyncRestored = "sync-restored"      // its database was lost or restored: epoch Count began
+	FactSyncRestored = "sync-restored"      // its database was lost or restored: epoch Count began at Since
+	FactSyncForgot   = "sync-forgot"        // Count of the tag were reserved there before that, Of are since
 	FactSyncMore     = "sync-claims-more"   // it says to have Count of the lot, Of were given
 	FactSyncForeign  = "sync-foreign"       // it speaks of Name, which is not its own
-	FactSyncWaiting  = "sync-waiting"       // Count of the tag are asked back and have not come
+	FactSyncWaiting  = "sync-waiting"       // Count of the tag are asked back and have not come; reservations there hold Of of them
 	FactSyncLost     = "sync-removed-lost"  // removed while Count were out: they may be used in two places
 	FactSyncShort    = "sync-held-back"     // Count of the lot are asked back and cannot be given yet
 	FactSyncHost     = "sync-host-taken"    // it wants the host name Name, which is one of the authority's own
@@ -93,7 +94,10 @@ func (f Fact) syncText() (string, bool) {
 	case FactIdentityEnds:
 		return fmt.Sprintf("Its certificate ends on %s, in %s. Every synchronization renews it.", stamp(f.Since), plural(f.Count, "day", "days")), true
 	case FactSyncRestored:
-		return fmt.Sprintf("Its database was lost or an older one was restored: it began epoch %d and took over everything that the authority knows.", f.Count), true
+		return fmt.Sprintf("Its database was lost or an older one was restored, as was noticed on %s: it began epoch %d and took over everything that the authority knows. Settle it at the authority when you have looked.", stamp(f.Since), f.Count), true
+	case FactSyncForgot:
+		return fmt.Sprintf("Before its database went back, %d of %s were reserved there, and %d are since: their products may still use them, uncounted. Look for these products and reserve for them anew; settle it at the authority then. Noticed on %s.",
+			f.Count, f.Tag, f.Of, stamp(f.Since)), true
 	case FactSyncMore:
 		return fmt.Sprintf("It says that it has %d of lot %s, of which %d were given to it. Only what was given counts.", f.Count, f.Lot, f.Of), true
 	case FactSyncForeign:
@@ -101,6 +105,9 @@ func (f Fact) syncText() (string, bool) {
 	case FactSyncHost:
 		return fmt.Sprintf("It says that its server is called %s, as the authority's is: its certificate is not for that name. Start it with --name for another one.", f.Name), true
 	case FactSyncWaiting:
+		if f.Of > 0 {
+			return fmt.Sprintf("%s of %s, asked back: not returned yet. Reservations there hold %d of them, until their products return them.", plural(f.Count, "license", "licenses"), f.Tag, f.Of), true
+		}
 		return fmt.Sprintf("%s of %s, asked back: not returned yet.", plural(f.Count, "license", "licenses"), f.Tag), true
 	case FactSyncLost:
 		return fmt.Sprintf("It was removed while it held %s: until it is heard, they may be used in two places.", plural(f.Count, "license", "licenses")), true

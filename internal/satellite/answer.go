@@ -24,7 +24,8 @@ import (
 // MaxFile bounds a synchronization file: its text and the signature.
 const MaxFile = wire.MaxSync + 64<<10
 
-// restoredShown is for how long the authority shows that a satellite lost its database or went back to an older one.
+// restoredShown is for how long the authority shows that a satellite lost its database or went back to an older one, unless somebody
+// settles it before.
 const restoredShown = 90 * 24 * time.Hour
 
 // Answer takes a file of a satellite, whatever carried it, and returns the answer for it. The same file again gets the same
@@ -199,7 +200,7 @@ func (a *answering) exchange(ctx context.Context, b *authority.Books, row db.Sat
 	if err != nil {
 		return nil, err
 	}
-	came := stock.take(a.m.Stock)
+	came := stock.take(a.m.Stock, a.m.Reserved)
 	if err := stock.credit(ctx, b, came); err != nil {
 		return nil, err
 	}
@@ -224,11 +225,12 @@ func (a *answering) exchange(ctx context.Context, b *authority.Books, row db.Sat
 		return nil, err
 	}
 	facts = append(noted, facts...)
+	shown := stillShown(row, b.Time())
 	if restored {
-		facts = append([]license.Fact{{Code: license.FactSyncRestored, Count: row.Epoch, Since: b.Time()}}, facts...)
-	} else {
-		facts = append(stillShown(row.Findings, b.Time()), facts...)
+		shown = slices.DeleteFunc(shown, func(f license.Fact) bool { return f.Code == license.FactSyncRestored })
+		shown = slices.Concat([]license.Fact{{Code: license.FactSyncRestored, Count: row.Epoch, Since: b.Time()}}, stock.forgotten(b.Time()), shown)
 	}
+	facts = append(shown, facts...)
 	if len(facts) > wire.MaxFindings {
 		facts = facts[:wire.MaxFindings]
 	}
@@ -267,13 +269,9 @@ func noneHeld(s *stock) bool {
 	return true
 }
 
-// stillShown keeps that a satellite was restored, for some time.
-func stillShown(findings string, now time.Time) []license.Fact {
-	var old []license.Fact
-	_ = json.Unmarshal([]byte(findings), &old) // written by us
-	return slices.DeleteFunc(old, func(f license.Fact) bool {
-		return f.Code != license.FactSyncRestored || now.Sub(f.Since) > restoredShown
-	})
+// stillShown keeps that a satellite was restored until somebody settles it, and for some time at most.
+func stillShown(row db.SatelliteRow, now time.Time) []license.Fact {
+	return slices.DeleteFunc(notedOf(row), func(f license.Fact) bool { return !lasting(f) || now.Sub(f.Since) > restoredShown })
 }
 
 func clip(s string) string { return s[:min(len(s), 64)] }

@@ -1,11 +1,11 @@
 package satellite
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -138,7 +138,7 @@ func (s *Sync) compose(ctx context.Context, tx *store.Tx, up db.Upstream, accoun
 	for _, v := range vas {
 		m.VAs = append(m.VAs, wire.SyncVA{ID: v.VaID, Name: v.Name})
 	}
-	if m.Stock, err = stockBelow(ctx, tx, account.AccountID, vas); err != nil {
+	if m.Stock, m.Reserved, err = stockBelow(ctx, tx, account.AccountID, vas); err != nil {
 		return nil, err
 	}
 	demand, err := tx.DemandOfAccount(ctx, account.AccountID)
@@ -160,11 +160,11 @@ func private(up db.Upstream) []string {
 	return list
 }
 
-// stockBelow says what every virtual account of a satellite has to do with every lot.
-func stockBelow(ctx context.Context, tx *store.Tx, account string, vas []db.VirtualAccount) ([]wire.SyncStock, error) {
+// stockBelow says what every virtual account of a satellite has to do with every lot, and what reservations hold of it.
+func stockBelow(ctx context.Context, tx *store.Tx, account string, vas []db.VirtualAccount) ([]wire.SyncStock, []wire.SyncReserved, error) {
 	rows, err := tx.UpstreamStock(ctx, account)
 	if err != nil {
-		return nil, fmt.Errorf("read upstream stock: %w", err)
+		return nil, nil, fmt.Errorf("read upstream stock: %w", err)
 	}
 	said := map[spot]*wire.SyncStock{}
 	at := func(k spot) *wire.SyncStock {
@@ -178,39 +178,37 @@ func stockBelow(ctx context.Context, tx *store.Tx, account string, vas []db.Virt
 	}
 	held, err := tx.Holdings(ctx, account)
 	if err != nil {
-		return nil, fmt.Errorf("read holdings: %w", err)
+		return nil, nil, fmt.Errorf("read holdings: %w", err)
 	}
-	places, err := placesOf(ctx, tx, account, vas)
+	pools := map[string]string{}
+	for _, v := range vas {
+		pools[authority.PoolPlace(v.VaID)] = v.VaID
+	}
+	reservations, err := authority.ReservationPlaces(ctx, tx, account)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	reserved := map[spot]wire.SyncReserved{}
 	for _, h := range held {
 		if h.Place == authority.OutPlace || h.Place == authority.IssuerPlace {
 			continue
 		}
-		va := places[h.Place]
-		if va == "" {
-			va = vas[0].VaID // a place of no virtual account: it is this account's all the same
+		// A place of no virtual account is this account's all the same.
+		k := spot{cmp.Or(pools[h.Place], reservations[h.Place], vas[0].VaID), h.LotID}
+		at(k).Held += h.Quantity
+		if reservations[h.Place] != "" {
+			reserved[k] = wire.SyncReserved{VA: k.va, Lot: k.lot, Tag: license.Tag(h.Tag), Count: reserved[k].Count + h.Quantity}
 		}
-		at(spot{va, h.LotID}).Held += h.Quantity
 	}
-	var out []wire.SyncStock
-	for _, k := range slices.SortedFunc(maps.Keys(said), func(x, y spot) int { return strings.Compare(x.va+x.lot, y.va+y.lot) }) {
-		out = append(out, *said[k])
+	var stock []wire.SyncStock
+	for _, k := range inOrder(said) {
+		stock = append(stock, *said[k])
 	}
-	return out, nil
-}
-
-// placesOf says of which virtual account a place of the supply book is a part: its pool, or what a reservation holds of it.
-func placesOf(ctx context.Context, tx *store.Tx, account string, vas []db.VirtualAccount) (map[string]string, error) {
-	places, err := authority.ReservationPlaces(ctx, tx, account)
-	if err != nil {
-		return nil, err
+	var kept []wire.SyncReserved
+	for _, k := range inOrder(reserved) {
+		kept = append(kept, reserved[k])
 	}
-	for _, v := range vas {
-		places[authority.PoolPlace(v.VaID)] = v.VaID
-	}
-	return places, nil
+	return stock, kept, nil
 }
 
 // instances lists the products, with pseudonyms for what is not to leave the site.

@@ -62,7 +62,7 @@ func courier(t *testing.T, rt *rapid.T) {
 	var files bag
 	var backups []string
 	ctx, id := t.Context(), w.account.ID
-	products := map[string]*product{}
+	products, reserving := map[string]*product{}, map[string]*closed{"C": w.closed("C"), "D": w.closed("D")}
 	verify := func() {
 		// No license counts in two places: what is usable here and there is never more than what was bought.
 		top, below := w.usable(w.top), w.usable(sat)
@@ -77,7 +77,7 @@ func courier(t *testing.T, rt *rapid.T) {
 		}
 	}
 	for range rapid.IntRange(1, 12).Draw(rt, "steps") {
-		switch rapid.SampledFrom([]string{"order", "order", "export", "export", "answer", "answer", "apply", "apply", "recall", "use", "add", "move", "backup", "restore", "bend"}).Draw(rt, "step") {
+		switch rapid.SampledFrom([]string{"order", "order", "export", "export", "answer", "answer", "apply", "apply", "recall", "use", "reserve", "reserve", "add", "move", "backup", "restore", "bend"}).Draw(rt, "step") {
 		case "order":
 			n := rapid.Int64Range(1, 9).Draw(rt, "quantity")
 			bought += n
@@ -112,6 +112,10 @@ func courier(t *testing.T, rt *rapid.T) {
 				products[serial] = w.register(sat, "Plant 7", serial)
 			}
 			_, _ = products[serial].report(rapid.Int64Range(0, 6).Draw(rt, "use")) // after a restore it may be unknown for a while
+		case "reserve": // and give it back
+			if err := reserving[rapid.SampledFrom([]string{"C", "D"}).Draw(rt, "closed")].act(sat, rapid.Int64Range(1, 5).Draw(rt, "reserved")); err != nil {
+				rt.Fatalf("reserve: %v", err)
+			}
 		case "add":
 			_, _ = sat.CreateVirtualAccount(ctx, admin, id, "Lab") // the second time the name is taken
 		case "move":
@@ -168,13 +172,11 @@ func courier(t *testing.T, rt *rapid.T) {
 		rt.Fatalf("%d are usable at the authority and %d at the satellite, of %d bought", top, below, bought)
 	}
 	shown, err := w.top.Show(ctx, admin, id, "Plant 7")
-	if err != nil || shown.Consigned != w.usable(sat) || shown.InTransit != 0 || shown.Asked != 0 {
+	if err != nil || shown.Consigned != w.usable(sat) || shown.InTransit != 0 || shown.Asked > shown.Reserved {
 		rt.Fatalf("the authority sees %d at the satellite, %d on their way and %d asked back; the satellite has %d: %v", shown.Consigned, shown.InTransit, shown.Asked, w.usable(sat), err)
 	}
-	for _, va := range []string{"Plant 7", "Lab"} {
-		if up, down := w.sums(w.top, va), w.sums(sat, va); up != down {
-			rt.Fatalf("in %s the authority sees %v, the satellite %v", va, up, down)
-		}
+	if above, below := w.standing(w.top, sat), w.standing(sat, sat); above != below {
+		rt.Fatalf("the authority shows\n%sand the satellite\n%s", above, below)
 	}
 }
 
@@ -228,19 +230,4 @@ func (w *world) usable(d *desk) int64 {
 		}
 	}
 	return n
-}
-
-// sums are what a desk shows of a virtual account.
-func (w *world) sums(d *desk, va string) [2]int64 {
-	w.t.Helper()
-	rows, err := d.Licenses(w.t.Context(), admin, w.account.ID, va)
-	if err != nil {
-		return [2]int64{}
-	}
-	for _, r := range rows {
-		if r.Tag == smp {
-			return [2]int64{r.Quantity, r.InUse}
-		}
-	}
-	return [2]int64{}
 }

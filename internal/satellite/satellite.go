@@ -100,9 +100,10 @@ type Satellite struct {
 	IdentityEndsAt  time.Time
 	RemovedAt       time.Time
 	RemovedBy       string
-	// InTransit, Consigned and Asked are licenses on their way to it, at it, and wanted back from it.
-	InTransit, Consigned, Asked int64
-	Findings                    []license.Fact
+	// InTransit, Consigned and Asked are licenses on their way to it, at it, and wanted back from it. Reserved is what reservations hold
+	// of those at it, as it said last.
+	InTransit, Consigned, Reserved, Asked int64
+	Findings                              []license.Fact
 }
 
 // NewSatellite describes a satellite to be made.
@@ -392,9 +393,7 @@ func (s *Sync) show(ctx context.Context, tx *store.Tx, r db.SatelliteRow) (Satel
 	}
 	_ = json.Unmarshal([]byte(r.Hosts), &out.Hosts) // written by us
 	out.State, out.Findings = license.SatelliteStanding(out.SyncedAt, out.IdentityEndsAt, r.State == stateRemoved, s.Now())
-	var noted []license.Fact
-	_ = json.Unmarshal([]byte(r.Findings), &noted) // written by us
-	out.Findings = append(out.Findings, noted...)
+	out.Findings = append(out.Findings, notedOf(r)...)
 	rows, err := authority.VirtualAccountRows(ctx, tx, r.AccountID)
 	if err != nil {
 		return out, err
@@ -404,29 +403,36 @@ func (s *Sync) show(ctx context.Context, tx *store.Tx, r db.SatelliteRow) (Satel
 		if v.SatelliteID == r.SatelliteID {
 			out.VirtualAccounts = append(out.VirtualAccounts, v.Name)
 			places[authority.TransitPlace(v.VaID)], places[authority.SatellitePlace(v.VaID)] = &out.InTransit, &out.Consigned
+			places[authority.ReservedPlace(v.VaID)] = &out.Reserved
 		}
 	}
 	held, err := tx.Holdings(ctx, r.AccountID)
 	if err != nil {
 		return out, fmt.Errorf("read holdings: %w", err)
 	}
+	there := map[string]lotThere{}
 	for _, h := range held {
-		if sum := places[h.Place]; sum != nil {
-			*sum += h.Quantity
+		sum := places[h.Place]
+		if sum == nil {
+			continue
 		}
+		*sum += h.Quantity
+		l := there[h.LotID]
+		l.tag, l.all = h.Tag, l.all+h.Quantity
+		if sum == &out.Reserved {
+			l.reserved += h.Quantity
+		}
+		there[h.LotID] = l
 	}
-	asked, err := tx.Recalls(ctx, db.RecallsParams{AccountID: r.AccountID, SatelliteID: r.SatelliteID})
+	out.Consigned += out.Reserved
+	waiting, err := waitingFor(ctx, tx, r, there)
 	if err != nil {
-		return out, fmt.Errorf("read recalls: %w", err)
+		return out, err
 	}
-	waiting := map[string]int64{}
-	for _, a := range asked {
-		waiting[a.Tag] += a.Quantity - a.Came
-		out.Asked += a.Quantity - a.Came
+	for _, w := range waiting {
+		out.Asked += w.Count
 	}
-	for _, tag := range slices.Sorted(maps.Keys(waiting)) {
-		out.Findings = append(out.Findings, license.Fact{Code: license.FactSyncWaiting, Tag: tag, Count: waiting[tag]})
-	}
+	out.Findings = append(out.Findings, waiting...)
 	instances, err := tx.InstancesOfSatellite(ctx, db.InstancesOfSatelliteParams{AccountID: r.AccountID, SatelliteID: r.SatelliteID})
 	if err != nil {
 		return out, fmt.Errorf("read instances: %w", err)
@@ -437,6 +443,71 @@ func (s *Sync) show(ctx context.Context, tx *store.Tx, r db.SatelliteRow) (Satel
 		}
 	}
 	return out, nil
+}
+
+// lotThere is what a satellite has of a lot or will have when it arrives, and what reservations hold of that.
+type lotThere struct {
+	tag           string
+	all, reserved int64
+}
+
+// waitingFor says, by tag, what is asked back from a satellite and has not come, and how much of it reservations hold there. One that
+// is to be removed is asked for everything.
+func waitingFor(ctx context.Context, tx *store.Tx, r db.SatelliteRow, there map[string]lotThere) ([]license.Fact, error) {
+	asked, err := tx.Recalls(ctx, db.RecallsParams{AccountID: r.AccountID, SatelliteID: r.SatelliteID})
+	if err != nil {
+		return nil, fmt.Errorf("read recalls: %w", err)
+	}
+	waiting := map[string]int64{} // by lot
+	for _, a := range asked {
+		waiting[a.LotID] += a.Quantity - a.Came
+	}
+	sums := map[string]license.Fact{}
+	for lot, l := range there {
+		n := min(waiting[lot], l.all)
+		if r.State == stateLeaving {
+			n = l.all
+		}
+		if n > 0 {
+			f := sums[l.tag]
+			f.Code, f.Tag, f.Count, f.Of = license.FactSyncWaiting, l.tag, f.Count+n, f.Of+max(0, n-(l.all-l.reserved))
+			sums[l.tag] = f
+		}
+	}
+	var facts []license.Fact
+	for _, tag := range slices.Sorted(maps.Keys(sums)) {
+		facts = append(facts, sums[tag])
+	}
+	return facts, nil
+}
+
+// Settle ends the notes that an administrator has looked at: that a satellite's database was lost or went back, what it forgot of
+// reservations, and that it was removed while licenses were out. What is still so at its next file is noted again.
+func (s *Sync) Settle(ctx context.Context, who access.Person, account, ref string) (Satellite, error) {
+	return s.change(ctx, who, account, ref, "settle satellite", func(b *authority.Books, row *db.SatelliteRow) error {
+		kept := slices.DeleteFunc(notedOf(*row), lasting)
+		if text := factsText(kept); text != row.Findings {
+			row.Findings = text
+			_, err := b.Record(ctx, "satellite.settled", row.SatelliteID, nil)
+			return err
+		}
+		return nil
+	})
+}
+
+// Settles says whether among findings are some that Settle would end.
+func Settles(facts []license.Fact) bool { return slices.ContainsFunc(facts, lasting) }
+
+// lasting tells the findings that stay when the next file has nothing odd: somebody should look.
+func lasting(f license.Fact) bool {
+	return f.Code == license.FactSyncRestored || f.Code == license.FactSyncForgot || f.Code == license.FactSyncLost
+}
+
+// notedOf are the findings that were kept with a satellite's row.
+func notedOf(r db.SatelliteRow) []license.Fact {
+	var facts []license.Fact
+	_ = json.Unmarshal([]byte(r.Findings), &facts) // written by us
+	return facts
 }
 
 // Remove removes a satellite. Unless it never joined, it is first asked to give everything back: its virtual accounts are free

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/license"
@@ -25,13 +26,14 @@ type stock struct {
 	vas   []string // of the satellite, in the order of their ids
 	rows  map[spot]*db.SatelliteStock
 	tags  map[string]license.Tag      // by lot
+	kept  map[spot]int64              // what reservations hold there, as the satellite says: a part of what it holds
 	place map[string]map[string]int64 // what the satellite's places and pools hold: by place and lot
 	was   map[string]map[string]int64 // the same before anything moved
 	facts []license.Fact
 }
 
 func loadStock(ctx context.Context, b *authority.Books, row db.SatelliteRow) (*stock, error) {
-	s := &stock{row: row, rows: map[spot]*db.SatelliteStock{}, tags: map[string]license.Tag{}, place: map[string]map[string]int64{}, was: map[string]map[string]int64{}}
+	s := &stock{row: row, rows: map[spot]*db.SatelliteStock{}, kept: map[spot]int64{}, tags: map[string]license.Tag{}, place: map[string]map[string]int64{}, was: map[string]map[string]int64{}}
 	vas, err := authority.VirtualAccountRows(ctx, b.Tx, row.AccountID)
 	if err != nil {
 		return nil, err
@@ -72,8 +74,11 @@ func (s *stock) at(va, lot string) *db.SatelliteStock {
 	return r
 }
 
-func (s *stock) spots() []spot {
-	return slices.SortedFunc(maps.Keys(s.rows), func(x, y spot) int { return strings.Compare(x.va+x.lot, y.va+y.lot) })
+func (s *stock) spots() []spot { return inOrder(s.rows) }
+
+// inOrder are the spots of a map in an order that is always the same.
+func inOrder[T any](of map[spot]T) []spot {
+	return slices.SortedFunc(maps.Keys(of), func(x, y spot) int { return strings.Compare(x.va+x.lot, y.va+y.lot) })
 }
 
 // out is how many of a lot were given and have not come back.
@@ -104,8 +109,11 @@ func (s *stock) put(place, lot string, n int64) {
 
 // take takes over what the satellite says, as far as it can be: no more arrived than was given, no more comes back than is out.
 // It returns what came back. What cannot be is a finding and counts for nothing.
-func (s *stock) take(said []wire.SyncStock) (came map[spot]int64) {
+func (s *stock) take(said []wire.SyncStock, reserved []wire.SyncReserved) (came map[spot]int64) {
 	came = map[spot]int64{}
+	for _, w := range reserved { // of a lot that is not its own, take says so below
+		s.kept[spot{w.VA, w.Lot}] = w.Count
+	}
 	for _, r := range s.rows {
 		r.Applied, r.Held = 0, 0
 	}
@@ -147,7 +155,7 @@ func (s *stock) credit(ctx context.Context, b *authority.Books, came map[spot]in
 	if err != nil {
 		return fmt.Errorf("read recalls: %w", err)
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(came), func(x, y spot) int { return strings.Compare(x.va+x.lot, y.va+y.lot) }) {
+	for _, k := range inOrder(came) {
 		rest := came[k]
 		for _, w := range wishes {
 			if w.VaID != k.va || w.LotID != k.lot || rest == 0 {
@@ -178,7 +186,8 @@ func (s *stock) grant() {
 	}
 }
 
-// spread lays what is out over the places: what the satellite says to hold where it says so, and the rest on its way.
+// spread lays what is out over the places: what the satellite says to hold where it says so, apart what reservations hold of that,
+// and the rest on its way.
 func (s *stock) spread() {
 	lots := map[string]bool{}
 	for k := range s.rows {
@@ -189,7 +198,9 @@ func (s *stock) spread() {
 		for _, va := range s.vas {
 			n := min(s.at(va, lot).Held, rest)
 			rest -= n
-			s.set(authority.SatellitePlace(va), lot, n)
+			kept := min(s.kept[spot{va, lot}], n)
+			s.set(authority.ReservedPlace(va), lot, kept)
+			s.set(authority.SatellitePlace(va), lot, n-kept)
 		}
 		for _, va := range s.vas {
 			r := s.at(va, lot)
@@ -204,6 +215,27 @@ func (s *stock) spread() {
 			}
 		}
 	}
+}
+
+// forgotten says which reservations a satellite does not know any more that it knew before its database went back.
+func (s *stock) forgotten(now time.Time) []license.Fact {
+	before, after := map[license.Tag]int64{}, map[license.Tag]int64{}
+	for _, va := range s.vas {
+		place := authority.ReservedPlace(va)
+		for lot, n := range s.was[place] {
+			before[s.tags[lot]] += n
+		}
+		for lot, n := range s.place[place] {
+			after[s.tags[lot]] += n
+		}
+	}
+	var facts []license.Fact
+	for _, tag := range slices.Sorted(maps.Keys(before)) {
+		if before[tag] > after[tag] {
+			facts = append(facts, license.Fact{Code: license.FactSyncForgot, Tag: string(tag), Count: before[tag], Of: after[tag], Since: now})
+		}
+	}
+	return facts
 }
 
 func (s *stock) set(place, lot string, n int64) {
@@ -260,7 +292,7 @@ func legs(was, is map[string]map[string]int64, tags map[string]license.Tag) []au
 // writeOff brings everything that is out back into the pools of the satellite's virtual accounts, without its word.
 func (s *stock) writeOff(ctx context.Context, b *authority.Books, event int64) error {
 	for _, va := range s.vas {
-		for _, place := range []string{authority.TransitPlace(va), authority.SatellitePlace(va)} {
+		for _, place := range authority.PlacesBelow(va) {
 			for lot, n := range s.place[place] {
 				s.put(authority.PoolPlace(va), lot, n)
 				s.place[place][lot] = 0

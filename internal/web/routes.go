@@ -91,6 +91,7 @@ func (s *server) routes() []route {
 		{"GET", account + "/satellites/{satellite}", keyed, access.See, rest("get-satellite", "Find a satellite", s.showSatellite)},
 		{"DELETE", account + "/satellites/{satellite}", keyed, access.Manage, rest("remove-satellite", "Remove a satellite", s.removeSatellite)},
 		{"POST", account + "/satellites/{satellite}/invite", keyed, access.Manage, rest("invite-satellite", "Make a new token for a satellite", s.inviteSatellite)},
+		{"POST", account + "/satellites/{satellite}/settle", keyed, access.Manage, rest("settle-satellite", "Say that somebody has looked at what is noted of a satellite", s.settleSatellite)},
 		{"GET", account + "/sync", keyed, access.See, rest("get-sync", "Say how this satellite stands with its authority", s.syncStatus)},
 		{"PUT", account + "/sync", keyed, access.Manage, rest("set-sync", "Say what does not leave this satellite", s.setSync)},
 		{"GET", account + "/sync/preview", keyed, access.See, rest("preview-sync", "Show everything that would leave this satellite", s.previewSync)},

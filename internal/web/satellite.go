@@ -56,7 +56,7 @@ func satelliteOf(s satellite.Satellite) api.Satellite {
 	own := func(list []string) []string { return append([]string{}, list...) }
 	return api.Satellite{
 		ID: s.ID, Name: s.Name, State: string(s.State), Leaving: s.Leaving, VirtualAccounts: own(s.VirtualAccounts), Instances: s.Instances, InTransit: s.InTransit,
-		Consigned: s.Consigned, Asked: s.Asked, Hosts: own(s.Hosts), Site: s.Site, Program: s.Program, EverySeconds: int64(s.Every / time.Second), Epoch: s.Epoch, Number: s.Number,
+		Consigned: s.Consigned, Reserved: s.Reserved, Asked: s.Asked, Hosts: own(s.Hosts), Site: s.Site, Program: s.Program, EverySeconds: int64(s.Every / time.Second), Epoch: s.Epoch, Number: s.Number,
 		CreatedAt: s.CreatedAt, JoinedAt: optional(s.JoinedAt), SyncedAt: optional(s.SyncedAt), SyncedBy: string(s.SyncedBy), IdentityEndsAt: optional(s.IdentityEndsAt),
 		RemovedAt: optional(s.RemovedAt), RemovedBy: s.RemovedBy, Findings: each(s.Findings, findingOf),
 	}
@@ -111,6 +111,11 @@ func (s *server) removeSatellite(ctx context.Context, in *struct {
 	Lost bool `query:"lost" doc:"Remove it at once, as it will not be heard again."`
 }) (*reply[api.Satellite], error) {
 	found, err := s.Satellite.Remove(ctx, in.Who, in.Account, in.Satellite, in.Lost)
+	return answerWith(satelliteOf(found), err)
+}
+
+func (s *server) settleSatellite(ctx context.Context, in *SatellitePath) (*reply[api.Satellite], error) {
+	found, err := s.Satellite.Settle(ctx, in.Who, in.Account, in.Satellite)
 	return answerWith(satelliteOf(found), err)
 }
 

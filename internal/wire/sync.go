@@ -2,10 +2,13 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +18,7 @@ import (
 // The kinds of synchronization files. A file is text that people can read, one thing a line, and its signature; the same
 // bytes go over the network. History of the version:
 //
-//	1  join, sync and their answer
+//	1  join, sync and their answer; later with what reservations hold, which a file without reservations does not mention
 const (
 	KindJoin   = "tally.join.1"
 	KindSync   = "tally.sync.1"
@@ -36,6 +39,7 @@ type SyncRequest struct {
 	Exchange  SyncExchange
 	VAs       []SyncVA
 	Stock     []SyncStock
+	Reserved  []SyncReserved
 	Use       []SyncUse
 	Instances []SyncInstance
 }
@@ -72,6 +76,15 @@ type SyncStock struct {
 	Applied int64  `json:"applied"`
 	Burnt   int64  `json:"burnt"`
 	Held    int64  `json:"held"`
+}
+
+// SyncReserved is how many licenses of a lot reservations hold in a virtual account, at least one. They are a part of what SyncStock
+// says is held there, and nobody can take them back before their products return them.
+type SyncReserved struct {
+	VA    string      `json:"va"`
+	Lot   string      `json:"lot"`
+	Tag   license.Tag `json:"tag"`
+	Count int64       `json:"count"`
 }
 
 // SyncUse is how many licenses of a tag the products of a virtual account use.
@@ -238,9 +251,29 @@ func (m *SyncRequest) Text() ([]byte, error) {
 	l.add("exchange", e)
 	addAll(&l, "va", m.VAs)
 	addAll(&l, "stock", m.Stock)
+	m.noteReserved(&l)
+	addAll(&l, "reserved", m.Reserved)
 	addAll(&l, "use", m.Use)
 	addAll(&l, "instance", m.Instances)
 	return l.Bytes(), l.err
+}
+
+// noteReserved sums up what reservations hold, for people.
+func (m *SyncRequest) noteReserved(l *lines) {
+	type kind struct {
+		va  string
+		tag license.Tag
+	}
+	sums, names := map[kind]int64{}, map[string]string{}
+	for _, v := range m.VAs {
+		names[v.ID] = v.Name
+	}
+	for _, r := range m.Reserved {
+		sums[kind{names[r.VA], r.Tag}] += r.Count
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(sums), func(x, y kind) int { return cmp.Or(cmp.Compare(x.va, y.va), cmp.Compare(x.tag, y.tag)) }) {
+		l.note("Reservations hold %d of %s in the virtual account %q.", sums[k], k.tag, k.va)
+	}
 }
 
 // Text writes an answer as it is signed and shown.
@@ -334,6 +367,8 @@ func ParseSyncRequest(text []byte) (*SyncRequest, error) {
 			return grow(&m.VAs)
 		case "stock":
 			return grow(&m.Stock)
+		case "reserved":
+			return grow(&m.Reserved)
 		case "use":
 			return grow(&m.Use)
 		case "instance":
@@ -398,11 +433,21 @@ func (m *SyncRequest) check() error {
 		vas[v.ID] = true
 	}
 	at := map[string]bool{}
+	held := map[string]int64{}
 	for _, s := range m.Stock {
 		if !vas[s.VA] || at[s.VA+" "+s.Lot] || min(s.Applied, s.Burnt, s.Held) < 0 || max(s.Applied, s.Burnt, s.Held) > license.MaxQuantity {
 			return malformed("the stock of lot %q in %q cannot be", s.Lot, s.VA)
 		}
-		at[s.VA+" "+s.Lot] = true
+		at[s.VA+" "+s.Lot], held[s.VA+" "+s.Lot] = true, s.Held
+	}
+	for _, r := range m.Reserved {
+		if err := checkCount(r.Tag, r.Count); err != nil {
+			return err
+		}
+		if !vas[r.VA] || at["res "+r.VA+" "+r.Lot] || r.Count < 1 || r.Count > held[r.VA+" "+r.Lot] {
+			return malformed("what is reserved of lot %q in %q cannot be", r.Lot, r.VA)
+		}
+		at["res "+r.VA+" "+r.Lot] = true
 	}
 	for _, u := range m.Use {
 		if err := checkCount(u.Tag, u.Count); err != nil {
