@@ -235,6 +235,11 @@ func (a *Agent) settle(ctx context.Context, r request, id identity, reply []byte
 			return nil
 		}
 		apply(st, now)
+		if got.refusal != nil {
+			st.count(r.Verb, now, got.refusal.Message)
+		} else {
+			st.count(r.Verb, now, "")
+		}
 		if st.Identity != nil {
 			st.Identity.Signer, st.Identity.SignerID = e.Signer, e.Header.KeyID
 			got.more = r.Verb == verbAuthorize && got.refusal == nil && (!sameUsage(st.Usage, r.Usage) || len(st.Intervals) > 0)
@@ -366,6 +371,7 @@ func (a *Agent) failed(ctx context.Context, verb string, r request, cause error)
 	ctx = context.WithoutCancel(ctx)
 	err := a.update(ctx, func(st *state, now time.Time) error {
 		drop(st)
+		st.count(r.Verb, now, reason(cause))
 		st.scheduleOf(verb).failed(now, reason(cause), a.opts.Rand(), retryAfter)
 		return nil
 	})

@@ -106,6 +106,7 @@ func (a *Agent) register(ctx context.Context, token trust.Token, force bool) err
 		}
 		if err != nil {
 			st.Registered = attempt{At: now, Reason: oneLine(reason(err))}
+			st.count(verbRegister, now, reason(err))
 			st.Asked.Tries.failed(now, reason(err), a.opts.Rand(), wait)
 			if over {
 				st.Asked = nil
@@ -116,6 +117,7 @@ func (a *Agent) register(ctx context.Context, token trust.Token, force bool) err
 		st.Asked, st.Orphan = nil, ""
 		id.RegisteredAt = now
 		st.Identity, st.Registered = &id, attempt{At: now}
+		st.count(verbRegister, now, "")
 		st.measure(m.ServerTime, st.Clock.Passed)
 		st.Renewal.plan(now, license.IdentityRenewal, a.opts.Rand())
 		st.Authorization.Next, st.Authorization.Wake = now, now

@@ -432,3 +432,38 @@ func FuzzInstall(f *testing.F) {
 		}
 	})
 }
+
+// TestFactoryResetLosesNoReservation refuses a reset while licenses would be lost with it, and keeps the codes.
+func TestFactoryResetLosesNoReservation(t *testing.T) {
+	t.Parallel()
+	c := newClosed(t, "SN-9")
+	issuer := newIssuer(t, c.now)
+	ctx := t.Context()
+	must := func(s agent.ReservationStatus, err error) agent.ReservationStatus {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	refused := func(want string) {
+		t.Helper()
+		if _, err := c.FactoryReset(ctx); code(err) != want {
+			t.Fatalf("the reset: %v, want %s", err, want)
+		}
+	}
+	must(c.EnableReservation(ctx, ""))
+	request := must(c.RequestReservation(ctx, 0)).RequestCode
+	must(c.InstallReservation(ctx, issuer.file(request, 1, 5)))
+	refused("reserved")
+	back := must(c.ReturnReservation(ctx)).ReturnCode
+	refused("returned")
+	must(c.CompleteReturn(ctx))
+	if told, err := c.FactoryReset(ctx); err != nil || !told {
+		t.Fatal(told, err)
+	}
+	r := c.status().Reservation
+	if r == nil || r.Enabled || r.Root != "" || r.Sequence != 1 || len(r.Endings) != 1 || r.LastReturnCode != back {
+		t.Errorf("after the reset the reservation is %+v", r)
+	}
+}

@@ -60,6 +60,8 @@ type state struct {
 	Short *statement `json:"short,omitempty"`
 	// Lapsed is for how long the deadline of the last answer has been over.
 	Lapsed license.Held `json:"lapsed,omitzero"`
+	// Messages counts what became of the messages of each kind.
+	Messages map[string]Messages `json:"messages,omitempty"`
 	// Orphan is the instance that was given up here without the authority confirming it.
 	Orphan string `json:"orphan,omitempty"`
 	// Reservation is the ceremony of a product on a closed site; nil when there never was one.

@@ -45,6 +45,8 @@ type Status struct {
 	Cluster *ClusterStatus `json:"cluster,omitempty"`
 	// Findings are what somebody should look at; most are none.
 	Findings []Finding `json:"findings,omitempty"`
+	// Messages counts what became of the messages of each kind that was sent.
+	Messages []Messages `json:"messages,omitempty"`
 	// ClockSkewSeconds is the authority's clock minus the product's, as measured at the last exchange.
 	ClockSkewSeconds int64 `json:"clockSkewSeconds"`
 	// WaitingIntervals is how many intervals no answer has acknowledged yet.
@@ -136,7 +138,7 @@ func (st *state) show() Status {
 			LastAttempt: st.Authorization.Last.show(), NextAttempt: st.Authorization.Next,
 			EvaluationSeconds: int64(standing.Evaluation.Remaining() / time.Second), EvaluationVersion: st.licensed(),
 		},
-		Reservation: st.showReservation(), Decision: st.decide(), Findings: st.findings(), Cluster: st.showCluster(),
+		Reservation: st.showReservation(), Decision: st.decide(), Findings: st.findings(), Cluster: st.showCluster(), Messages: st.messages(),
 		ClockSkewSeconds: int64(st.Clock.Skew.Round(time.Second) / time.Second), WaitingIntervals: len(st.Intervals),
 	}
 	if st.Answer != nil {

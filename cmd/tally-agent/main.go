@@ -44,13 +44,9 @@ type cli struct {
 	State string `help:"Folder that holds everything: state, key, certificates." default:"./tally-agent-state" env:"TALLY_AGENT_STATE" placeholder:"DIR"`
 	JSON  bool   `name:"json" help:"Print the documented JSON document." env:"TALLY_AGENT_JSON"`
 
-	Init      initCmd `cmd:"" help:"Say once which product this is."`
-	Transport struct {
-		Direct  directCmd  `cmd:"" help:"Reach the authority at this address."`
-		Gateway gatewayCmd `cmd:"" help:"Reach the authority through a satellite, or through what forwards to the authority."`
-		Proxy   proxyCmd   `cmd:"" help:"Reach the authority through an HTTP or HTTPS proxy."`
-	} `cmd:"" help:"How the authority is reached."`
-	License struct {
+	Init      initCmd       `cmd:"" help:"Say once which product this is."`
+	Transport transportCmds `cmd:"" help:"How the authority is reached."`
+	License   struct {
 		Smart struct {
 			Register struct {
 				Idtoken registerCmd `cmd:"" help:"Register with a token of the authority."`
@@ -60,8 +56,12 @@ type cli struct {
 				Auth reportCmd  `cmd:"" help:"Report now and get a new authorization."`
 				ID   renewIDCmd `cmd:"" name:"id" aliases:"ID" help:"Get a new ID certificate now."`
 			} `cmd:"" help:"Renew the authorization or the identity."`
-			Privacy     privacyCmd      `cmd:"" help:"Say what is not told to the authority."`
-			Deregister  deregisterCmd   `cmd:"" help:"Give the identity and the licenses back."`
+			Transport  transportCmds `cmd:"" hidden:"" help:"How the authority is reached; the same as tally-agent transport."`
+			Privacy    privacyCmd    `cmd:"" help:"Say what is not told to the authority."`
+			Deregister deregisterCmd `cmd:"" help:"Give the identity and the licenses back."`
+			Factory    struct {
+				Reset resetCmd `cmd:"" help:"Forget identity, trust and transport; evaluation time and reservation numbers stay."`
+			} `cmd:"" help:"Begin anew."`
 			Reservation reservationCmds `cmd:"" help:"Hold licenses by codes, without a connection."`
 		} `cmd:"" help:"Smart licensing."`
 	} `cmd:"" help:"License commands."`

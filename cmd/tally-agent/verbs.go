@@ -64,6 +64,12 @@ type proxyCmd struct {
 	Authority    string `required:"" help:"Address of the authority, such as https://licenses.example:8443." placeholder:"URL"`
 }
 
+type transportCmds struct {
+	Direct  directCmd  `cmd:"" help:"Reach the authority at this address."`
+	Gateway gatewayCmd `cmd:"" aliases:"ssm-satellite" help:"Reach the authority through a satellite, or through what forwards to the authority."`
+	Proxy   proxyCmd   `cmd:"" help:"Reach the authority through an HTTP or HTTPS proxy."`
+}
+
 // maxPasswordFile bounds what is read of a password file.
 const maxPasswordFile = 4096
 
@@ -196,6 +202,16 @@ func (*deregisterCmd) Run(ctx context.Context, s *shell) error {
 	}
 	fmt.Fprintf(s.stdout, "Deregistered here. The authority did not confirm it: remove the instance %s there.\n", st.Registration.Instance)
 	return nil
+}
+
+type resetCmd struct{}
+
+// Run forgets everything but what may never run back.
+func (*resetCmd) Run(ctx context.Context, s *shell) error {
+	if _, err := s.agent.FactoryReset(ctx); err != nil {
+		return err
+	}
+	return s.show(ctx, local.ShowStatus)
 }
 
 type usageSetCmd struct {

@@ -277,6 +277,23 @@ func Texts() map[string]func(agent.Status, time.Time) string {
 	}
 }
 
+// messages writes what became of the messages of one kind.
+func (p *page) messages(m agent.Messages) {
+	p.line("  Messages to %s:\n    Attempts: Total=%d, Success=%d, Fail=%d  Ongoing Failure: %d", m.Kind, m.Succeeded+m.Failed, m.Succeeded, m.Failed, m.Failing)
+	last := func(label string, at time.Time) {
+		text := "<none>"
+		if !at.IsZero() {
+			text = Stamp(at)
+		}
+		p.line("    %s: %s", label, text)
+	}
+	last("Last Success Time", m.LastSuccess)
+	last("Last Failure Time", m.LastFailure)
+	if m.Reason != "" {
+		p.line("      Failure Reason: %s", m.Reason)
+	}
+}
+
 // ShowTechSupport is everything that somebody who helps from afar wants to know: all other texts, what is due when, how the
 // last attempts ended, and what should be looked at. It holds no secret.
 func ShowTechSupport(s agent.Status, now time.Time) string {
@@ -311,6 +328,9 @@ func ShowTechSupport(s agent.Status, now time.Time) string {
 	p.attempt("Registration", s.Registration.Initial)
 	p.attempt("ID certificate renewal", s.Registration.LastRenewal)
 	p.attempt("Authorization", s.Authorization.LastAttempt)
+	for _, m := range s.Messages {
+		p.messages(m)
+	}
 	p.line("  Clock of the authority minus the product's: %d seconds", s.ClockSkewSeconds)
 	p.line("  Intervals not yet acknowledged: %d\n", s.WaitingIntervals)
 	p.title("Decision")
