@@ -90,8 +90,9 @@ type Meeting struct {
 	Bridges          []string      `json:"bridges" nullable:"false" doc:"GUIDs of the call bridges that it was on."`
 	CallType         string        `json:"callType,omitempty" doc:"Type of the call; absent while not known."`
 	StartedAt        time.Time     `json:"startedAt" doc:"When it began."`
-	EndedAt          *time.Time    `json:"endedAt" doc:"When it ended; null while it runs."`
-	DurationSeconds  int64         `json:"durationSeconds" doc:"How long it was; 0 while it runs."`
+	EndedAt          *time.Time    `json:"endedAt" doc:"When it ended; null while no end was heard."`
+	Running          bool          `json:"running" doc:"It runs: no end was heard, and it began in the last 31 days. The end of one that began before may have been lost."`
+	DurationSeconds  int64         `json:"durationSeconds" doc:"How long it was; 0 while no end was heard."`
 	ParticipantsMax  int64         `json:"participantsMax" doc:"The most participants at one instant."`
 	Policy           string        `json:"policy" doc:"Rules that decided, with their version."`
 	DirectoryVersion int64         `json:"directoryVersion" doc:"Version of the directory that decided; 0 for none."`

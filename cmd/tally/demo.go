@@ -219,7 +219,7 @@ func countMeetings(meetings []api.Meeting) (c meetingCounts) {
 		case taken != "":
 			c.shared++
 		}
-		if m.EndedAt == nil {
+		if m.Running {
 			c.running++
 		}
 	}

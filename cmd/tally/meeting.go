@@ -13,7 +13,7 @@ import (
 
 type meetingListCmd struct {
 	periodFlags
-	Running bool `help:"Only meetings that run now."`
+	Running bool `help:"Only meetings that run now: no end was heard, and they began in the last 31 days."`
 }
 
 // Run lists meetings with the licenses they took.
@@ -67,8 +67,11 @@ func taking(segment api.Segment) string {
 
 // duration words how long a meeting was.
 func duration(m api.Meeting) string {
-	if m.EndedAt == nil {
+	switch {
+	case m.Running:
 		return "running"
+	case m.EndedAt == nil:
+		return "no end heard"
 	}
 	return (time.Duration(m.DurationSeconds) * time.Second).String()
 }

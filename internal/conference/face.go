@@ -21,9 +21,6 @@ import (
 // The documents of the call bridge's API with the numbers of this engine, for checks that know nothing else. The engine stands
 // there as one call bridge that has all meetings of its account; its snapshots are those of one host for each bridge.
 
-// runningDays is how long a meeting without an end counts as one that runs.
-const runningDays = 31
-
 // maxRunning is how many running meetings are looked at.
 const maxRunning = 20_000
 
@@ -46,7 +43,7 @@ func (e *Engine) runningMeetings(ctx context.Context, account string) ([]running
 	err := e.store.View(ctx, func(tx *store.Tx) error {
 		out = out[:0]
 		for after := ""; len(out) < maxRunning; {
-			rows, err := tx.RunningFace(ctx, db.RunningFaceParams{AccountID: account, FromAt: max(store.Ms(now)-runningDays*day, 1), After: after, Page: page})
+			rows, err := tx.RunningFace(ctx, db.RunningFaceParams{AccountID: account, FromAt: max(store.Ms(runsFrom(now)), 1), After: after, Page: page})
 			if err != nil {
 				return err
 			}

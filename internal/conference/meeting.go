@@ -26,7 +26,7 @@ type Meeting struct {
 	CallType         string     `json:"callType"`
 	Bridges          []string   `json:"bridges"`
 	StartedAt        time.Time  `json:"startedAt"`
-	EndedAt          *time.Time `json:"endedAt"` // nil while it runs
+	EndedAt          *time.Time `json:"endedAt"` // nil while no end was heard; Runs says whether it is taken to run
 	DurationSeconds  int64      `json:"durationSeconds"`
 	ParticipantsMax  int64      `json:"participantsMax"`
 	Policy           string     `json:"policy"` // name and version
@@ -71,6 +71,18 @@ func (s *Segment) CountedTo(now time.Time) *time.Time {
 	return &at
 }
 
+// RunsFor is for how long a meeting without an end is taken to run, as long as a license is counted for it: the end may have been lost.
+const RunsFor = maxHours * time.Hour
+
+// runsFrom is when the oldest meeting began that is taken to run at now.
+func runsFrom(now time.Time) time.Time { return now.Add(-RunsFor) }
+
+// Runs says whether the meeting is taken to run at now: no end was heard, and it began at most RunsFor ago. Whatever lists or
+// counts running meetings means these.
+func (m *Meeting) Runs(now time.Time) bool {
+	return m.EndedAt == nil && store.Ms(m.StartedAt) >= store.Ms(runsFrom(now))
+}
+
 // Fact is one reason, with its sentence.
 type Fact struct {
 	Code string            `json:"code"`
@@ -88,7 +100,7 @@ type Participant struct {
 // Filter picks meetings. The zero Filter picks all.
 type Filter struct {
 	From, To time.Time // started in [From, To); zero for no bound
-	Running  bool      // only those that run
+	Running  bool      // only those that run, as Meeting.Runs says
 }
 
 // MaxSegments is how many segments one meeting of a list shows; a single meeting shows all.
@@ -110,6 +122,9 @@ func (e *Engine) Meetings(ctx context.Context, account string, f Filter, cursor 
 	endedBy := int64(far)
 	if f.Running {
 		endedBy = 0
+		if from := runsFrom(e.now()); f.From.Before(from) {
+			f.From = from
+		}
 	}
 	limit = bounded(limit)
 	out := []Meeting{}

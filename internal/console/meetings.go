@@ -41,7 +41,7 @@ func (c *console) meetings(v *visit) (sheet, error) {
 	var running []conference.Meeting
 	more := false
 	if f.From.IsZero() {
-		list = slices.DeleteFunc(list, func(m conference.Meeting) bool { return m.EndedAt == nil })
+		list = slices.DeleteFunc(list, func(m conference.Meeting) bool { return m.Runs(v.now) })
 		if !q.Has("after") {
 			var rest string
 			running, rest, err = c.Conference.Meetings(v.Context(), v.account.ID, conference.Filter{Running: true}, "", maxRunning)
@@ -68,11 +68,14 @@ func titleOf(m conference.Meeting) string {
 }
 
 // length is how long a meeting took, or has taken so far.
-func length(m conference.Meeting, now time.Time) time.Duration {
-	if m.EndedAt == nil {
-		return max(0, now.Sub(m.StartedAt))
+func length(m conference.Meeting, now time.Time) string {
+	switch {
+	case m.Runs(now):
+		return lasting(max(0, now.Sub(m.StartedAt)))
+	case m.EndedAt == nil:
+		return "not known"
 	}
-	return time.Duration(m.DurationSeconds) * time.Second
+	return lasting(time.Duration(m.DurationSeconds) * time.Second)
 }
 
 // take is a license that a meeting takes, with the most that it takes of it at once.

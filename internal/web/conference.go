@@ -89,7 +89,7 @@ func (s *server) listMeetings(ctx context.Context, in *struct {
 	Paging
 	From    string `query:"from" doc:"Only meetings that began then or later: 2026-01-31 or RFC 3339."`
 	To      string `query:"to" doc:"Only meetings that began before."`
-	Running bool   `query:"running" doc:"Only meetings that run now."`
+	Running bool   `query:"running" doc:"Only meetings that run now: no end was heard, and they began in the last 31 days."`
 }) (*reply[api.List[api.Meeting]], error) {
 	id, err := s.Authority.Scope(ctx, in.Who, access.See, in.Account)
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *server) meetingOf(m conference.Meeting) api.Meeting {
 	why, more := shorten(m.Why)
 	return api.Meeting{
 		ID: m.ID, Name: m.Name, Space: m.Space, Bridge: m.Bridge, Bridges: append([]string{}, m.Bridges...), CallType: m.CallType, StartedAt: m.StartedAt,
-		EndedAt: m.EndedAt, DurationSeconds: m.DurationSeconds, ParticipantsMax: m.ParticipantsMax, Policy: m.Policy, DirectoryVersion: m.DirectoryVersion,
+		EndedAt: m.EndedAt, Running: m.Runs(s.Now()), DurationSeconds: m.DurationSeconds, ParticipantsMax: m.ParticipantsMax, Policy: m.Policy, DirectoryVersion: m.DirectoryVersion,
 		Segments: each(m.Segments, s.segmentOf), Why: each(why, meetingReason), More: more, Incomplete: m.Incomplete, Estimated: m.Estimated,
 		Conflicts: m.Conflicts, Second: m.Second, Diagnosis: string(m.Diagnosis), Missing: some(m.Missing, missingOf),
 		Participants: each(m.Participants, func(p conference.Participant) api.Participant { return api.Participant(p) }),
