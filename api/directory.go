@@ -182,7 +182,8 @@ type DirectoryChange struct {
 // DirectoryDefault is what holds for the personal license where a source says nothing.
 type DirectoryDefault struct {
 	Tenant   string `json:"tenant,omitempty" doc:"Tenant; absent for the whole system."`
-	Personal string `json:"personal" doc:"yes, no or inherit."`
+	Personal string `json:"personal" doc:"What is set: yes, no, or inherit for nothing."`
+	InForce  string `json:"inForce,omitempty" readOnly:"true" doc:"What holds where a source says nothing, yes or no: what is set, or what the system has, where nothing said is no."`
 }
 
 func ldapAt(account string, more ...string) string {

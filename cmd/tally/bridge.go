@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/tallystick/tallystick/api"
+	"github.com/tallystick/tallystick/internal/conference"
 )
 
 type bridgeShowCmd struct {
@@ -352,17 +356,30 @@ func writeRetention(w io.Writer, k api.Retention) {
 	fields(w, "Posts are kept", days, "Kept now", k.Posts, "Bytes, packed", k.Bytes, "Oldest", k.OldestAt)
 }
 
+// anyText is the value of a flag that may begin with a hyphen, so that a number below zero is refused as such and not as an unknown flag.
+type anyText string
+
+// Decode takes the word that follows, unless that is another flag.
+func (t *anyText) Decode(k *kong.DecodeContext) error {
+	word := k.Scan.Pop()
+	if word.Type == kong.EOLToken || strings.HasPrefix(word.String(), "--") {
+		return errors.New("missing value")
+	}
+	*t = anyText(word.String())
+	return nil
+}
+
 type retentionSetCmd struct {
-	Days string `required:"" help:"For how many days posts are kept, or forever." placeholder:"N"`
+	Days anyText `required:"" help:"For how many days posts are kept, or forever." placeholder:"N"`
 }
 
 // Run sets for how long posts are kept.
 func (c retentionSetCmd) Run(ctx context.Context, s *shell) error {
 	days := int64(0)
 	if c.Days != "forever" {
-		n, err := strconv.ParseInt(c.Days, 10, 64)
-		if err != nil || n < 1 {
-			return usage("write a number of days, or forever", "%.40q is no number of days", c.Days)
+		n, err := strconv.ParseInt(string(c.Days), 10, 64)
+		if err != nil || n < 1 || n > conference.MaxKeepDays {
+			return usage("write --days 30, or --days forever", "posts are kept for 1 to %d days, or for ever; %.40q is neither", conference.MaxKeepDays, string(c.Days))
 		}
 		days = n
 	}

@@ -193,6 +193,9 @@ func writeAPI(w io.Writer, a api.BridgeAPI) {
 	fields(w, "API", a.URL, "Id", a.ID, "Bridge", a.BridgeName, "User", a.User, "Known by", a.Trust, "Every", time.Duration(a.IntervalSeconds)*time.Second,
 		"Asked", f.AskedAt, "Answered", f.AnsweredAt, "Version", f.Version, "Active calls", fmt.Sprintf("%d, of which %d run here", f.Calls, f.Running),
 		"Posts to us", f.Receives, "Records", tail, "Directory", learned)
+	if len(f.Missing) > 0 {
+		fmt.Fprintf(w, "It answers, and has no %s\n", cellText(strings.Join(f.Missing, ", ")))
+	}
 	if a := f.Active; a != nil {
 		fmt.Fprintf(w, "Personal licenses in use: %s by its count, %s by ours\n", counted(int64(a.There), "user", "users"), counted(int64(a.Here), "user", "users"))
 	}

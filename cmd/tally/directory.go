@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -188,11 +189,12 @@ func (c directoryDefaultCmd) Run(ctx context.Context, s *shell) error {
 		if err != nil {
 			return err
 		}
-		return printList(s, all, "there are no defaults", "tenant | personal", func(d api.DirectoryDefault) []any {
-			if d.Tenant == "" {
-				return []any{"(the system)", d.Personal}
+		return printList(s, all, "there are no defaults", "tenant | set | in force", func(d api.DirectoryDefault) []any {
+			tenant, set := cmp.Or(d.Tenant, "(the system)"), d.Personal
+			if set == "inherit" {
+				set = "" // nothing
 			}
-			return []any{d.Tenant, d.Personal}
+			return []any{tenant, set, d.InForce}
 		})
 	}
 	d, err := r.SetDirectoryDefault(ctx, account, api.DirectoryDefault{Tenant: c.Tenant, Personal: c.Personal}, c.Yes)

@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -227,6 +228,20 @@ func accountFits(k *kong.Context) error {
 	return nil
 }
 
+// helpOf is the hint after a command line that cannot be read: the help of the command as far as it was understood.
+func helpOf(err error) string {
+	if wrong, ok := errors.AsType[*kong.ParseError](err); ok && wrong.Context != nil {
+		switch command := wrong.Context.Selected(); {
+		case command == nil:
+		case command.Leaf():
+			return fmt.Sprintf("`tally %s --help` says how it is written", command.Path())
+		default:
+			return fmt.Sprintf("`tally %s --help` lists its commands", command.Path())
+		}
+	}
+	return "tally --help lists the commands"
+}
+
 // tally is the program without the process around it; it returns the exit code.
 func tally(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var p program
@@ -247,7 +262,7 @@ func tally(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	}
 	if err != nil {
 		if license.AsError(err) == nil {
-			err = license.Refuse(license.KindInvalid, "usage", "tally --help lists the commands", "%s", err.Error())
+			err = usage(helpOf(err), "%s", err.Error())
 		}
 		return fail(stderr, err)
 	}

@@ -86,6 +86,22 @@ func TestTablesKeepControlCharactersAwayFromTheTerminal(t *testing.T) {
 	}
 }
 
+func TestAWrongCommandLineNamesTheHelpOfItsCommand(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"conference retention set --days":    "`tally conference retention set --help` says how it is written",
+		"conference allocation set HQ x=1":   "`tally conference allocation set --help` says how it is written",
+		"meeting ask --loud":                 "`tally meeting ask --help` says how it is written",
+		"conference bridge":                  "`tally conference bridge --help` lists its commands",
+		"conference bridge remove everybody": "`tally conference bridge --help` lists its commands",
+		"nothing":                            "tally --help lists the commands",
+	} {
+		if got := call(t, strings.Fields(line)...); got.code != exitUsage || !strings.Contains(got.stderr, "hint: "+want) {
+			t.Errorf("%s: exit %d, want %d and %q in:\n%s", line, got.code, exitUsage, want, got.stderr)
+		}
+	}
+}
+
 func TestServerVerbsNeedAddressAndKey(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

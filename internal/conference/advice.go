@@ -3,6 +3,7 @@ package conference
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,11 @@ func (s APIState) Advice() []string {
 		say("The call bridge runs since %s and has numbered %d records, of which none came: if that stays so, it does not reach the receiver.", s.StartedAt.UTC().Format(time.DateTime), t.Next)
 	case TailUnknown:
 		say("Several call bridges post to the receiver: say with --callbridge which GUID this one has, so that lost records can be seen.")
+	}
+	for _, list := range []string{"/users", "/coSpaces"} {
+		if slices.Contains(s.Missing, list) {
+			say("The call bridge has no list %s, so nothing is learned from it of spaces and users, and what was learned before stays. `tally conference directory import` says whose spaces they are.", list)
+		}
 	}
 	if d := s.Directory; d != nil && d.State == RunHeld {
 		say("What it said of spaces and users takes away much and waits: look at `tally conference ldap history`, then agree with `tally conference ldap accept NAME`, where NAME is that of the bridge.")

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/license"
@@ -31,7 +32,7 @@ type AllocatedBridge struct {
 	Why          []Fact
 }
 
-// Allocations shows what clusters are allocated. A change shows at once.
+// Allocations shows what clusters are allocated, by tag. A change shows at once.
 func (e *Engine) Allocations(ctx context.Context, account string) ([]AllocatedLicense, error) {
 	if err := e.sync(ctx, account); err != nil {
 		return nil, err
@@ -76,6 +77,7 @@ func (e *Engine) allocations(ctx context.Context, tx *store.Tx, account string) 
 		}
 		out = append(out, row)
 	}
+	slices.SortFunc(out, func(a, b AllocatedLicense) int { return strings.Compare(a.Tag, b.Tag) })
 	return out, nil
 }
 

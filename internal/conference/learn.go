@@ -11,8 +11,11 @@ import (
 	"github.com/tallystick/tallystick/internal/store/db"
 )
 
+// learnedFrom are the documents that spaces and users are learned from.
+var learnedFrom = []string{"/users", "/coSpaces", "/userProfiles", "/system/profiles"}
+
 // learn reads spaces, users and profiles and makes them a source of the directory. A list that cannot be read to its end changes
-// nothing.
+// nothing. One that the call bridge does not have changes nothing either, and is no failure of the turn.
 func (t *turn) learn(ctx context.Context, who string) error {
 	started := t.e.now()
 	p, err := t.profiles(ctx)
@@ -22,11 +25,11 @@ func (t *turn) learn(ctx context.Context, who string) error {
 	d := t.detailsOf(who != Scheduled)
 	users, jids, err := t.users(ctx, p, d)
 	if err != nil {
-		return err
+		return t.unlearned("/users", err)
 	}
 	spaces, err := t.spaces(ctx, jids, d)
 	if err != nil {
-		return err
+		return t.unlearned("/coSpaces", err)
 	}
 	name := t.r.ClusterID
 	err = t.e.store.View(ctx, func(tx *store.Tx) error {
@@ -47,6 +50,14 @@ func (t *turn) learn(ctx context.Context, who string) error {
 	t.learned = true
 	t.found.Directory = &APIDirectory{ReadAt: started, State: run.State, Run: run.ID, Users: len(users), Spaces: len(spaces)}
 	return nil
+}
+
+// unlearned says that nothing is learned, as one of the lists is not there. It is asked for again when the directory is due.
+func (t *turn) unlearned(list string, err error) error {
+	if err = t.lacks(list, err); err == nil {
+		t.found.Directory, t.learned = nil, true
+	}
+	return err
 }
 
 // profiles says who holds a personal license: the profile of the user, which an import gave, goes before that of the tenant, and

@@ -241,6 +241,9 @@ type turn struct {
 func (e *Engine) turn(ctx context.Context, who string, r *db.BridgeApi, before APIState, directory bool) (APIState, bool, error) {
 	t := turn{e: e, r: r, found: before}
 	t.found.AskedAt, t.found.Missing, t.found.Snapshots = e.now(), nil, 0
+	if !directory { // what was not there when spaces and users were read last is still not known
+		t.found.Missing = slices.DeleteFunc(slices.Clone(before.Missing), func(d string) bool { return !slices.Contains(learnedFrom, d) })
+	}
 	client, err := e.client(r)
 	if err != nil {
 		return t.found, false, err

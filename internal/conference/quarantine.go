@@ -17,8 +17,8 @@ const settleFor = 20 * time.Second
 
 // Allow says that the records of a call bridge count, or that they are only kept, those that came before as well. Meetings are decided
 // anew, each with the directory that was in force when its first record was stored; Bridge.Changing says when that goes on after the
-// answer. To deny one while any call bridge counts is to name all others that were seen. Errors: a license.Error of kind not found for an unknown bridge,
-// invalid for what is no GUID, refused when no call bridge would count or too many would be named.
+// answer. To deny one while any call bridge counts is to name all others that were seen. Errors: a license.Error of kind not found for an unknown bridge
+// and for denying a call bridge that was neither seen nor named, invalid for what is no GUID, refused when no call bridge would count or too many would be named.
 func (e *Engine) Allow(ctx context.Context, who, account, bridge, callBridge string, allow bool) (Bridge, []Stream, error) {
 	guid := fold(callBridge)
 	if !isGUID(guid) {
@@ -88,14 +88,18 @@ func allowing(ctx context.Context, tx *store.Tx, row db.Cluster, guid string, al
 		}
 		allowed = append(allowed, guid)
 	} else {
-		if len(allowed) == 0 {
-			seen, err := tx.BridgesSeen(ctx, db.BridgesSeenParams{AccountID: row.AccountID, ClusterID: row.ClusterID})
-			if err != nil {
-				return nil, fmt.Errorf("read call bridges of %s: %w", row.ClusterID, err)
-			}
+		seen, err := tx.BridgesSeen(ctx, db.BridgesSeenParams{AccountID: row.AccountID, ClusterID: row.ClusterID})
+		if err != nil {
+			return nil, fmt.Errorf("read call bridges of %s: %w", row.ClusterID, err)
+		}
+		switch {
+		case !slices.Contains(seen, guid) && !slices.Contains(allowed, guid):
+			return nil, license.Refuse(license.KindNotFound, "callbridge-not-seen", "copy its GUID from `tally conference bridge show NAME`. One that is not heard yet does not count by itself once any other is denied or named",
+				"nothing was ever heard of the call bridge %s at %q, so there is nothing to deny", guid, row.Name)
+		case len(allowed) == 0:
 			allowed = seen
-		} else if !slices.Contains(allowed, guid) {
-			return nil, nil
+		case !slices.Contains(allowed, guid):
+			return nil, nil // it does not count anyway
 		}
 		allowed = slices.DeleteFunc(allowed, func(b string) bool { return b == guid })
 	}

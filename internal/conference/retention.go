@@ -14,10 +14,12 @@ import (
 
 const (
 	defaultKeep = 30 // days
-	maxKeep     = 36_500
 	expireEvery = time.Hour
 	expireAtOne = 500 // posts of one transaction, so that posts that come never wait long
 )
+
+// MaxKeepDays is the longest time, in days, for which posts are kept that are not kept for ever.
+const MaxKeepDays = 36_500
 
 // Retention is for how long the posts of an account are kept. What meetings are made of is kept for good.
 type Retention struct {
@@ -52,7 +54,7 @@ func keepDays(ctx context.Context, tx *store.Tx, account string) (int64, error) 
 // SetRetention sets for how many days posts are kept, 0 for ever. What is older goes within the next hour or two. Errors: a
 // license.Error of kind invalid for a negative number or one above 36,500, refused while the engine is not enabled.
 func (e *Engine) SetRetention(ctx context.Context, who, account string, days int64) (Retention, error) {
-	if days < 0 || days > maxKeep {
+	if days < 0 || days > MaxKeepDays {
 		return Retention{}, license.Refuse(license.KindInvalid, "bad-days", "use 1 to 36500 days, or 0 for ever", "posts cannot be kept for %d days", days)
 	}
 	err := e.store.Update(ctx, "set retention", func(tx *store.Tx) error {

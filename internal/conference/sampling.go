@@ -2,6 +2,8 @@ package conference
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -22,7 +24,8 @@ type SnapshotFilter struct {
 }
 
 // Snapshots returns the use every five minutes in the classes of the call bridges' own snapshots (domain rules 21, 22 and 26),
-// at multiples of five minutes, the oldest first. Errors: a license.Error of kind too large beyond 31 days, not found for an
+// at multiples of five minutes, the oldest first. They begin with the engine, or with the first meeting it knows if that was earlier:
+// before, nothing was counted, which is not the same as no use. Errors: a license.Error of kind too large beyond 31 days, not found for an
 // unknown bridge, invalid for a call bridge that is no GUID.
 func (e *Engine) Snapshots(ctx context.Context, account string, f SnapshotFilter) ([]meeting.Snapshot, error) {
 	if f.From.IsZero() {
@@ -39,9 +42,6 @@ func (e *Engine) Snapshots(ctx context.Context, account string, f SnapshotFilter
 	if to.Sub(from) > maxSnapshotDays*24*time.Hour {
 		return nil, license.Refuse(license.KindTooLarge, "usage-too-long", "ask for a shorter period", "snapshots of more than %d days were asked for", maxSnapshotDays)
 	}
-	if first := from.Truncate(meeting.SnapshotEvery); first.Before(from) {
-		from = first.Add(meeting.SnapshotEvery)
-	}
 	if err := e.sync(ctx, account); err != nil {
 		return nil, err
 	}
@@ -51,6 +51,17 @@ func (e *Engine) Snapshots(ctx context.Context, account string, f SnapshotFilter
 	}
 	var out []meeting.Snapshot
 	err = e.store.View(ctx, func(tx *store.Tx) error {
+		out = nil
+		begun, err := countedSince(ctx, tx, account)
+		if err != nil || begun.IsZero() {
+			return err
+		}
+		if from.Before(begun) {
+			from = begun
+		}
+		if first := from.Truncate(meeting.SnapshotEvery); first.Before(from) {
+			from = first.Add(meeting.SnapshotEvery)
+		}
 		cluster := ""
 		if f.Bridge != "" {
 			row, err := bridgeNamed(ctx, tx, account, f.Bridge)
@@ -83,6 +94,26 @@ func (e *Engine) Snapshots(ctx context.Context, account string, f SnapshotFilter
 		return err
 	})
 	return out, outcome("make snapshots", err)
+}
+
+// countedSince is when counting began: when the engine was enabled, or when the first meeting began that came to it. Zero where it was
+// not enabled.
+func countedSince(ctx context.Context, tx *store.Tx, account string) (time.Time, error) {
+	conf, err := tx.Conference(ctx, account)
+	if errors.Is(err, store.ErrNoRow) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read conference of %s: %w", account, err)
+	}
+	first, err := tx.FirstMeeting(ctx, account)
+	if errors.Is(err, store.ErrNoRow) {
+		return store.At(conf.EnabledAt), nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("find the first meeting of %s: %w", account, err)
+	}
+	return store.At(min(conf.EnabledAt, first)), nil
 }
 
 // mediaOf are the recordings and streams of meetings.

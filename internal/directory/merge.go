@@ -49,6 +49,13 @@ type Defaults struct {
 	Tenants map[string]Flag
 }
 
+// InForce is what holds for a tenant, or with no tenant for the system, where a source says nothing: Yes or No. Nobody holds a license of
+// whom nothing is said.
+func (d Defaults) InForce(tenant string) Flag {
+	personal, _ := Source{Tenant: tenant}.Says(User{}, d)
+	return FlagOf(personal)
+}
+
 // The levels at which a personal license is decided, the strongest first (domain rule 33).
 const (
 	LevelSource = "source"

@@ -37,6 +37,13 @@ func TestRule33Precedence(t *testing.T) {
 		if p := got.People[0]; p.License != tc.want || p.Level != tc.level || len(got.Clashes) != 0 {
 			t.Errorf("%s: got %+v, clashes %v", name, p, got.Clashes)
 		}
+		d := Defaults{System: tc.system, Tenants: map[string]Flag{"t": tc.tenant}}
+		if got, want := d.InForce("t"), FlagOf(tc.tenant == Yes || tc.tenant != No && tc.system == Yes); got != want {
+			t.Errorf("%s: %q is in force for the tenant, want %q", name, got, want)
+		}
+		if got, want := d.InForce(""), FlagOf(tc.system == Yes); got != want {
+			t.Errorf("%s: %q is in force for the system, want %q", name, got, want)
+		}
 	}
 }
 

@@ -509,7 +509,7 @@ func TestEveryCountCodeHasASentence(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{DaysNone, DaysOver, WorstDay, NextLevel, LevelFalls, Unofficial, KeyMissing, KeyOver, NeverShort, ShortFor, ShortMost, HelpBuy,
 		HelpGive, HelpGiveAndBuy, HelpGiveNobody, AboveGrant} {
-		if text := (Fact{Code: code, Args: map[string]string{"days": "1"}}).Text(); !strings.HasSuffix(text, ".") || strings.Contains(text, "%!") {
+		if text := (Fact{Code: code, Args: map[string]string{"days": "1"}}).Text(); !strings.HasSuffix(text, ".") || strings.Contains(text, "%!") || strings.Contains(text, "cluster") {
 			t.Errorf("%s: %q", code, text)
 		}
 	}

@@ -42,9 +42,9 @@ func (f Fact) countText() string {
 	case Unofficial:
 		return fmt.Sprintf("The levels begin at %s days. These thresholds are not official and can be set.", a("thresholds"))
 	case KeyMissing:
-		return fmt.Sprintf("The call bridge %s has no activation key, which puts the whole cluster at the highest level.", a("bridge"))
+		return fmt.Sprintf("The call bridge %s has no activation key, which puts the bridge that it belongs to at the highest level.", a("bridge"))
 	case KeyOver:
-		return fmt.Sprintf("The activation key of the call bridge %s ended on %s, which puts the whole cluster at the highest level.", a("bridge"), a("day"))
+		return fmt.Sprintf("The activation key of the call bridge %s ended on %s, which puts the bridge that it belongs to at the highest level.", a("bridge"), a("day"))
 	case NeverShort:
 		return "There were enough shared licenses all the time."
 	case ShortFor:

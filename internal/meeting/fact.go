@@ -130,7 +130,7 @@ func (f Fact) passedText() string {
 	case SchedulerNobody:
 		return "No scheduler passed an owner of the meeting either."
 	case PassedUnknown:
-		return fmt.Sprintf("“%s” was passed as the owner of the meeting, which is neither the sign-in name nor the JID of anybody in the directory.", passed)
+		return fmt.Sprintf("“%s” was passed as the owner of the meeting. It is no GUID, as call control passes, and neither the sign-in name nor the JID of anybody in the directory.", passed)
 	case PassedSeveral:
 		return fmt.Sprintf("“%s” was passed as the owner of the meeting, but %s users of the directory have that name, so it is not clear who is meant.", passed, count)
 	case PassedEmail:

@@ -323,9 +323,9 @@ func (s *server) listDefaults(ctx context.Context, in *struct {
 		return nil, err
 	}
 	d, err := s.Conference.Defaults(ctx, id)
-	rows := []api.DirectoryDefault{{Personal: string(d.System)}}
+	rows := []api.DirectoryDefault{{Personal: string(d.System), InForce: string(d.InForce(""))}}
 	for tenant, flag := range d.Tenants {
-		rows = append(rows, api.DirectoryDefault{Tenant: tenant, Personal: string(flag)})
+		rows = append(rows, api.DirectoryDefault{Tenant: tenant, Personal: string(flag), InForce: string(d.InForce(tenant))})
 	}
 	rows, next := cut(rows, after, in.Limit, func(d api.DirectoryDefault) string { return url.QueryEscape("t" + d.Tenant) })
 	return listed(rows, next, err, func(d api.DirectoryDefault) api.DirectoryDefault { return d })

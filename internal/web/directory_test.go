@@ -72,7 +72,7 @@ func TestDirectoryResources(t *testing.T) {
 		_, err = w.AcceptDirectorySource(ctx, acme.ID, "file")
 		wantProblem(t, err, http.StatusConflict, "nothing-held")
 		must(w.SetDirectoryDefault(ctx, acme.ID, api.DirectoryDefault{Tenant: "east & west", Personal: "yes"}, false))(t)
-		if d := must(api.Collect(w.DirectoryDefaults(ctx, acme.ID)))(t); len(d) != 2 || d[0].Personal != "inherit" || d[1].Tenant != "east & west" {
+		if d := must(api.Collect(w.DirectoryDefaults(ctx, acme.ID)))(t); len(d) != 2 || d[0].Personal != "inherit" || d[0].InForce != "no" || d[1].Tenant != "east & west" || d[1].InForce != "yes" {
 			t.Errorf("got %+v", d)
 		}
 	})

@@ -876,6 +876,17 @@ func (q *Queries) FindChanges(ctx context.Context, arg FindChangesParams) error 
 	return err
 }
 
+const firstMeeting = `-- name: FirstMeeting :one
+SELECT started_at FROM meeting WHERE account_id = $1 AND started_at > 0 ORDER BY started_at, meeting_id LIMIT 1
+`
+
+func (q *Queries) FirstMeeting(ctx context.Context, accountID string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, firstMeeting, accountID)
+	var started_at int64
+	err := row.Scan(&started_at)
+	return started_at, err
+}
+
 const insertCluster = `-- name: InsertCluster :execrows
 INSERT INTO cluster (account_id, cluster_id, name, name_key, digest, allowed, created_at, last_seq, projected_seq, flushed_seq)
 VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0)

@@ -128,6 +128,9 @@ WHERE account_id = sqlc.arg(account_id) AND started_at >= sqlc.arg(from_at)
   AND started_at > 0 AND ended_at <= sqlc.arg(ended_by)
 ORDER BY started_at DESC, meeting_id DESC LIMIT sqlc.arg(page);
 
+-- name: FirstMeeting :one
+SELECT started_at FROM meeting WHERE account_id = $1 AND started_at > 0 ORDER BY started_at, meeting_id LIMIT 1;
+
 -- name: RunningMeetings :many
 SELECT meeting_id, meeting_key, directory_version, records FROM meeting
 WHERE account_id = sqlc.arg(account_id) AND cluster_id = sqlc.arg(cluster_id) AND ended_at = 0 AND meeting_id > sqlc.arg(after)
