@@ -2,36 +2,68 @@ package satellite_test
 
 import (
 	"bytes"
+	"context"
 	"flag"
+	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/satellite"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/db"
 	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/trust"
 )
 
 // TestAnyCourier is the model of two parties and a random courier (rule 49; reliability, section 2, row 8): files are lost,
-// repeated, delayed, reordered, cut off and bent; databases of the satellite go back to backups; and after every step the books
-// of both are right and no license counts in two places. After two clean exchanges both equal the model, which is a handful of
-// sums: what was bought, and what the people of both sides wanted where.
+// repeated, delayed, reordered, cut off and bent; either party dies between any two writes, before and after its commit, with its
+// key files written or not; databases of the satellite go back to backups; and after every step the books of both are right and no
+// license counts in two places. After two clean exchanges both equal the model, which is a handful of sums: what was bought, what
+// the people of both sides wanted where, and what the products use.
 //
-// -rapid.checks sets how many schedules are tried.
+// -rapid.checks sets how many schedules are tried on SQLite.
 func TestAnyCourier(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(rt *rapid.T) { courier(t, rt) })
+	e := newEstate(t, store.SQLite)
+	var sum tally
+	rapid.Check(t, func(rt *rapid.T) { e.play(rt, &sum) })
+	t.Log(sum)
+	if sum.schedules > 20 && (sum.died == 0 || sum.undone == 0 || sum.unheard == 0 || sum.restored == 0 || sum.joins == 0) {
+		t.Error("the schedules had no trouble of some kind, so that nothing was shown")
+	}
+}
+
+// TestAnyCourierOnPostgreSQL is TestAnyCourier with authority and satellite on PostgreSQL, whose connections are cut as well.
+// Everything takes longer there: it plays one schedule of ten, and a thousand at most.
+func TestAnyCourierOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t, store.Postgres)
+	var sum tally
+	var tried int
+	var failing bool // and being made smaller
+	rapid.Check(t, func(rt *rapid.T) {
+		if tried++; !failing && (tried%10 != 1 || sum.schedules >= 1000) {
+			return
+		}
+		failing = true
+		e.play(rt, &sum)
+		failing = false
+	})
+	t.Log(sum)
 }
 
 // TestMain tries few schedules unless told otherwise: each one makes two databases.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		if err := f.Value.Set("25"); err != nil {
+		if err := f.Value.Set("40"); err != nil {
 			panic(err)
 		}
 	}
@@ -42,192 +74,500 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bag is what a courier carries.
-type bag struct{ up, down [][]byte }
+// tally counts what the schedules had.
+type tally struct{ schedules, steps, died, undone, unheard, restored, joins int }
 
-func courier(t *testing.T, rt *rapid.T) {
-	dir, err := os.MkdirTemp(t.TempDir(), "") // removed at once: there are many
+func (s tally) String() string {
+	return fmt.Sprintf("%d schedules with %d steps: %d writes and %d commits failed, %d answers were lost with the process, %d backups were put back, %d joined",
+		s.schedules, s.steps, s.died, s.undone, s.unheard, s.restored, s.joins)
+}
+
+// courier is one schedule.
+type courier struct {
+	*world
+
+	estate   *estate
+	rt       *rapid.T
+	ctx      context.Context
+	up, down *party // authority and satellite
+	sum      *tally
+	before   int // backups that earlier schedules put back
+
+	token, satellite string
+	joined           bool
+
+	bought, home int64 // what was bought, and what people brought to the authority's own virtual account
+	ordered      int64 // is perhaps bought already
+	number       int   // of whatever needs a new name
+	files        struct{ up, down [][]byte }
+	backups      []*storetest.Disk
+	products     map[string]*product
+	uses         map[string]int64
+	closed       map[string]*closed
+}
+
+func (c *courier) next(what string) string {
+	c.number++
+	return what + strconv.Itoa(c.number)
+}
+
+// one draws a file.
+func (c *courier) one(files [][]byte) []byte { return pick(c, "file", files) }
+
+// pick draws one of many, each as often as any other: what rapid draws itself is small for the most part.
+func pick[T any](c *courier, label string, of []T) T {
+	n := rapid.Custom(func(rt *rapid.T) (n int) {
+		for range 8 {
+			n *= 2
+			if rapid.Bool().Draw(rt, "") {
+				n++
+			}
+		}
+		return n
+	}).Draw(c.rt, label)
+	return of[n%len(of)]
+}
+
+func (c *courier) play() {
+	c.invite()
+	c.join()
+	steps := []string{"order", "order", "export", "export", "answer", "answer", "apply", "apply", "exchange", "recall", "give", "use", "reserve", "reserve", "add", "move", "backup", "restore", "restore", "bend", "wait"}
+	for range rapid.IntRange(1, 15).Draw(c.rt, "steps") {
+		c.sum.steps++
+		c.step(pick(c, "step", steps))
+		c.verify()
+		c.clock.Advance(time.Hour)
+	}
+	c.clean()
+	c.compare()
+	for serial := range c.products {
+		c.settle(serial)
+	}
+	for _, p := range c.closed {
+		if p.id != "" {
+			c.reserve(p, 0)
+		}
+	}
+	c.clean()
+	c.compare()
+	var used int64
+	for _, n := range c.uses {
+		used += n
+	}
+	if got := c.used(); got != used {
+		c.rt.Fatalf("the satellite sees %d in use, the products use %d", got, used)
+	}
+}
+
+func (c *courier) step(name string) {
+	ctx, id := c.ctx, c.account.ID
+	switch name {
+	case "order":
+		n, order := rapid.Int64Range(1, 9).Draw(c.rt, "quantity"), c.next("SO-")
+		c.ordered = n
+		c.surely(c.up, "order", func() error { return c.orders(order, n) })
+		c.bought, c.ordered = c.bought+n, 0
+	case "export":
+		c.try(c.down, "export", func() error {
+			file, err := c.down.Export(ctx, admin, id, satellite.File)
+			if err == nil {
+				c.files.up = append(c.files.up, file) // the process may have died since: the file is written, or it is as good as lost
+			}
+			return err
+		})
+	case "answer": // any file, old or new, and again
+		if len(c.files.up) > 0 {
+			c.answer(c.one(c.files.up))
+		}
+	case "apply":
+		if len(c.files.down) > 0 {
+			c.apply(c.one(c.files.down))
+		}
+	case "exchange": // the newest file, all the way
+		c.step("export")
+		if len(c.files.up) > 0 {
+			c.answer(c.files.up[len(c.files.up)-1])
+		}
+		if len(c.files.down) > 0 {
+			c.apply(c.files.down[len(c.files.down)-1])
+		}
+	case "recall":
+		c.transfer(c.up, rapid.Int64Range(1, 5).Draw(c.rt, "back"), "Plant 7", "Default", 1)
+	case "give":
+		c.transfer(c.up, rapid.Int64Range(1, 5).Draw(c.rt, "again"), "Default", "Plant 7", -1)
+	case "use":
+		serial := pick(c, "product", []string{"A", "B"})
+		c.use(serial, rapid.Int64Range(0, 6).Draw(c.rt, "use"))
+	case "reserve": // and give it back
+		c.reserve(c.closed[pick(c, "closed", []string{"C", "D"})], rapid.Int64Range(1, 5).Draw(c.rt, "reserved"))
+	case "add":
+		c.try(c.down, "add", func() error {
+			_, err := c.down.CreateVirtualAccount(ctx, admin, id, "Lab") // the second time the name is taken
+			return err
+		})
+	case "move":
+		c.transfer(c.down, 1, "Plant 7", "Lab", 0)
+	case "backup":
+		c.backups = append(c.backups, c.down.copy(c))
+	case "restore":
+		if len(c.backups) == 0 {
+			c.step("backup")
+		} else {
+			c.sum.restored++
+			c.down.restore(c, pick(c, "backup", c.backups))
+		}
+	case "bend":
+		c.bend()
+	case "wait":
+		c.clock.Advance(time.Duration(rapid.Int64Range(1, 200).Draw(c.rt, "days")) * 24 * time.Hour)
+	}
+}
+
+// invite makes an account and a satellite of it.
+func (c *courier) invite() {
+	var err error
+	if c.account, err = c.up.CreateAccount(c.ctx, admin, fmt.Sprintf("acme-%d.example", c.estate.accounts)); err != nil {
+		c.rt.Fatal(err)
+	}
+	made, token, err := c.up.Create(c.ctx, admin, c.account.ID, satellite.NewSatellite{Name: "Plant 7"})
 	if err != nil {
-		rt.Fatal(err)
+		c.rt.Fatal(err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // and again with the test
-	w := newWorld(t, filepath.Join(dir, "top.db"))
-	_, token := w.invite("Plant 7")
-	keys := filepath.Join(dir, "keys")
-	path := filepath.Join(dir, "sat0.db")
-	w.join0(token, path, keys)
-	sat := w.reopenAt(path, keys)
-	defer func() { _ = w.top.store.Close(); _ = sat.store.Close() }() // they are thrown away
-	var bought, generations int64
-	var files bag
-	var backups []string
-	ctx, id := t.Context(), w.account.ID
-	products, reserving := map[string]*product{}, map[string]*closed{"C": w.closed("C"), "D": w.closed("D")}
-	verify := func() {
-		// No license counts in two places: what is usable here and there is never more than what was bought.
-		top, below := w.usable(w.top), w.usable(sat)
-		if top+below > bought && len(backups) == 0 {
-			rt.Fatalf("%d are usable at the authority and %d at the satellite, of %d bought", top, below, bought)
-		}
-		for _, d := range []*desk{w.top, sat} {
-			v, err := d.VerifyEvents(ctx, admin, id)
-			if err != nil || len(v.Problems) > 0 {
-				rt.Fatalf("books: %v, %v", v.Problems, err)
-			}
+	c.satellite, c.token = made.ID, token.Reveal()
+}
+
+// join makes the satellite, with everything in between that can go wrong, as often as it takes.
+func (c *courier) join() {
+	c.sum.joins++
+	file, err := c.joiner().Request(c.ctx, c.token)
+	if err != nil {
+		c.rt.Fatalf("make request: %v", err)
+	}
+	if rapid.Bool().Draw(c.rt, "request again") { // the process died before the file was written
+		c.down.kill(c)
+		if file, err = c.joiner().Request(c.ctx, c.token); err != nil {
+			c.rt.Fatalf("make request again: %v", err)
 		}
 	}
-	for range rapid.IntRange(1, 12).Draw(rt, "steps") {
-		switch rapid.SampledFrom([]string{"order", "order", "export", "export", "answer", "answer", "apply", "apply", "recall", "use", "reserve", "reserve", "add", "move", "backup", "restore", "bend"}).Draw(rt, "step") {
-		case "order":
-			n := rapid.Int64Range(1, 9).Draw(rt, "quantity")
-			bought += n
-			generations++
-			w.order("SO-"+strconv.FormatInt(generations, 10), "Plant 7", n)
-		case "export":
-			file, err := sat.Export(ctx, admin, id, satellite.File)
-			if err != nil {
-				rt.Fatalf("export: %v", err)
-			}
-			files.up = append(files.up, file)
-		case "answer": // any file, old or new, and again
-			if len(files.up) > 0 {
-				if reply, _ := w.top.Answer(ctx, rapid.SampledFrom(files.up).Draw(rt, "file"), satellite.File); reply != nil {
-					files.down = append(files.down, reply)
-				}
-			}
-		case "apply":
-			if len(files.down) > 0 {
-				if _, err := sat.Apply(ctx, admin, id, rapid.SampledFrom(files.down).Draw(rt, "answer"), satellite.File); err != nil {
-					rt.Fatalf("apply: %v", err)
-				}
-			}
-		case "recall":
-			_, err := w.top.Transfer(ctx, admin, id, authority.Transfer{Tag: smp, Quantity: rapid.Int64Range(1, 5).Draw(rt, "back"), From: "Plant 7", To: "Default"})
-			if license.AsError(err) == nil && err != nil {
-				rt.Fatalf("recall: %v", err)
-			}
-		case "use":
-			serial := rapid.SampledFrom([]string{"A", "B"}).Draw(rt, "product")
-			if products[serial] == nil {
-				products[serial] = w.register(sat, "Plant 7", serial)
-			}
-			_, _ = products[serial].report(rapid.Int64Range(0, 6).Draw(rt, "use")) // after a restore it may be unknown for a while
-		case "reserve": // and give it back
-			if err := reserving[rapid.SampledFrom([]string{"C", "D"}).Draw(rt, "closed")].act(sat, rapid.Int64Range(1, 5).Draw(rt, "reserved")); err != nil {
-				rt.Fatalf("reserve: %v", err)
-			}
-		case "add":
-			_, _ = sat.CreateVirtualAccount(ctx, admin, id, "Lab") // the second time the name is taken
-		case "move":
-			_, _ = sat.Transfer(ctx, admin, id, authority.Transfer{Tag: smp, Quantity: 1, From: "Plant 7", To: "Lab"}) // where there is something to move
-		case "backup":
-			generations++
-			backup := filepath.Join(dir, "backup"+strconv.FormatInt(generations, 10)+".db")
-			sat = w.backup(sat, &path, backup, keys)
-			backups = append(backups, backup)
-		case "restore":
-			if len(backups) > 0 {
-				generations++
-				path = filepath.Join(dir, "sat"+strconv.FormatInt(generations, 10)+".db")
-				copyFile(t, rapid.SampledFrom(backups).Draw(rt, "backup"), path)
-				if err := sat.store.Close(); err != nil {
-					rt.Fatal(err)
-				}
-				sat = w.reopenAt(path, keys)
-				for _, p := range products {
-					p.desk = sat
-				}
-			}
-		case "bend":
-			all := append(append([][]byte{}, files.up...), files.down...)
-			if len(all) > 0 {
-				file := bytes.Clone(rapid.SampledFrom(all).Draw(rt, "victim"))
-				if at := rapid.IntRange(0, len(file)-1).Draw(rt, "byte"); rapid.Bool().Draw(rt, "cut") {
-					file = file[:at]
-				} else {
-					file[at] ^= byte(rapid.IntRange(1, 255).Draw(rt, "bits"))
-				}
-				if reply, err := w.top.Answer(ctx, file, satellite.File); reply != nil || err == nil {
-					rt.Fatalf("a bent file is answered: %v", err)
-				}
-				if _, err := sat.Apply(ctx, admin, id, file, satellite.File); err == nil {
-					rt.Fatal("a bent file is applied")
-				}
-			}
+	var reply []byte
+	c.surely(c.up, "answer join", func() error {
+		again, err := c.up.Answer(c.ctx, file, satellite.File)
+		if reply != nil && !bytes.Equal(reply, again) {
+			c.rt.Fatalf("another answer to the same request: %v", err)
 		}
-		for _, p := range products {
-			p.desk = sat
+		reply = again
+		return err
+	})
+	c.surely(c.down, "complete join", func() error {
+		_, err := c.joiner().Complete(c.ctx, reply)
+		return err
+	})
+	c.joined = true
+	c.down.open(c)
+}
+
+func (c *courier) answer(file []byte) {
+	var reply []byte
+	learned := c.try(c.up, "answer", func() error {
+		var err error
+		reply, err = c.up.Answer(c.ctx, file, satellite.File)
+		return err
+	})
+	switch {
+	case learned && reply != nil:
+		c.files.down = append(c.files.down, reply)
+	case reply != nil && bytes.Equal(file, c.files.up[len(c.files.up)-1]): // the newest; its answer was stored, and lost with the process
+		again, err := c.up.Answer(c.ctx, file, satellite.File)
+		if !bytes.Equal(reply, again) {
+			c.rt.Fatalf("another answer to the same file: %v", err)
 		}
-		verify()
-	}
-	// Clean exchanges: one notices what went back, the others bring both sides together, and what is wanted back takes two.
-	for range 4 {
-		out, _ := w.exchange(sat)
-		if out.Restored {
-			w.sync(sat)
-		}
-	}
-	verify()
-	if top, below := w.usable(w.top), w.usable(sat); top+below != bought {
-		rt.Fatalf("%d are usable at the authority and %d at the satellite, of %d bought", top, below, bought)
-	}
-	shown, err := w.top.Show(ctx, admin, id, "Plant 7")
-	if err != nil || shown.Consigned != w.usable(sat) || shown.InTransit != 0 || shown.Asked > shown.Reserved {
-		rt.Fatalf("the authority sees %d at the satellite, %d on their way and %d asked back; the satellite has %d: %v", shown.Consigned, shown.InTransit, shown.Asked, w.usable(sat), err)
-	}
-	if above, below := w.standing(w.top, sat), w.standing(sat, sat); above != below {
-		rt.Fatalf("the authority shows\n%sand the satellite\n%s", above, below)
 	}
 }
 
-// join0 joins a satellite at a path and closes its database.
-func (w *world) join0(token, path, keys string) {
-	w.t.Helper()
-	st := storetest.OpenURL(w.t, path, w.clock.Now)
-	w.joinWith(token, st, keys)
-	if err := st.Close(); err != nil {
-		w.t.Fatal(err)
+func (c *courier) apply(answer []byte) {
+	c.try(c.down, "apply", func() error {
+		_, err := c.down.Apply(c.ctx, admin, c.account.ID, answer, satellite.File)
+		if refusal(err) {
+			c.rt.Fatalf("apply: %v", err)
+		}
+		return err
+	})
+}
+
+func (c *courier) orders(number string, n int64) error {
+	_, err := c.up.ImportOrder(c.ctx, admin, "", license.Order{Number: number, Account: c.account.Name, Lines: []license.OrderLine{{Tag: smp, Quantity: n, VirtualAccount: "Plant 7"}}})
+	return err
+}
+
+// transfer moves licenses once, however often it is asked for.
+func (c *courier) transfer(at *party, n int64, from, to string, homeward int64) {
+	who := admin
+	who.RequestKey = c.next("transfer-")
+	var refused error
+	c.surely(at, "transfer", func() error {
+		_, err := at.Transfer(c.ctx, who, c.account.ID, authority.Transfer{Tag: smp, Quantity: n, From: from, To: to})
+		refused = nil
+		if refusal(err) { // there is nothing to move
+			refused, err = err, nil
+		}
+		return err
+	})
+	if refused == nil {
+		c.home += n * homeward
 	}
 }
 
-func (w *world) reopenAt(path, keys string) *desk {
-	w.t.Helper()
-	return w.reopen(storetest.OpenURL(w.t, path, w.clock.Now), keys)
-}
-
-// backup copies a satellite's closed database and opens it again.
-func (w *world) backup(sat *desk, path *string, backup, keys string) *desk {
-	w.t.Helper()
-	if err := sat.store.Close(); err != nil {
-		w.t.Fatal(err)
+// use registers a product at its first use and lets it report.
+func (c *courier) use(serial string, n int64) {
+	p := c.products[serial]
+	if p == nil {
+		p = c.register(serial)
 	}
-	copyFile(w.t, *path, backup)
-	return w.reopenAt(*path, keys)
+	p.desk = c.down.desk
+	if p.unheard != nil { // byte for byte what it said before
+		if again := p.unheard; c.try(c.down, "report", func() error { return again() }) {
+			p.unheard = nil
+		}
+		p.desk = c.down.desk
+	}
+	c.uses[serial] = n
+	if !c.try(c.down, "report", func() error {
+		_, err := p.report(n) // after a restore it may be unknown for a while
+		return err
+	}) {
+		sent := p.sent
+		p.unheard = func() error {
+			p.desk = c.down.desk
+			return sent(&struct{}{})
+		}
+	}
 }
 
-func copyFile(t testing.TB, from, to string) {
-	t.Helper()
-	b, err := os.ReadFile(from)
-	if err == nil {
-		err = os.WriteFile(to, b, 0o600)
+func (c *courier) register(serial string) *product {
+	var token string
+	c.surely(c.down, "make token", func() error {
+		_, text, err := c.down.CreateToken(c.ctx, admin, c.account.ID, authority.NewToken{VirtualAccount: "Plant 7", MaxUses: 1})
+		token = text.Reveal()
+		return err
+	})
+	p := c.product(serial)
+	c.products[serial] = p
+	c.surely(c.down, "register", func() error {
+		p.desk = c.down.desk
+		answer, err := p.ask(token)
+		if err == nil {
+			p.instance, p.number = answer.Instance, answer.Number
+		}
+		return err
+	})
+	return p
+}
+
+// reserve reserves for a product on a closed site, or gives back what it holds. A desk whose database went back refuses what it does
+// not know.
+func (c *courier) reserve(p *closed, n int64) {
+	if p.id != "" {
+		c.surely(c.down, "return", func() error {
+			_, err := c.down.ReturnReservation(c.ctx, admin, c.account.ID, p.id, p.code(trust.CodeReturn))
+			return unless(refusal(err), err)
+		})
+		p.id = ""
+		return
+	}
+	p.sequence++
+	code, err := trust.NewRequestCode(p.udi, p.sequence)
+	if err != nil {
+		c.rt.Fatal(err)
+	}
+	c.surely(c.down, "reserve", func() error {
+		r, err := c.down.Reserve(c.ctx, admin, c.account.ID, authority.NewReservation{Request: code.String(), Licenses: map[license.Tag]int64{smp: n}})
+		if err == nil {
+			p.id = r.ID
+			p.install(c.down.desk, r.Authorization)
+		}
+		return unless(refusal(err), err)
+	})
+}
+
+// unless is an error that counts.
+func unless(not bool, err error) error {
+	if not {
+		return nil
+	}
+	return err
+}
+
+// settle lets a product say what it uses; one that a backup forgot registers again.
+func (c *courier) settle(serial string) {
+	p := c.products[serial]
+	p.desk = c.down.desk
+	_, err := p.report(c.uses[serial])
+	if no := license.AsError(err); no != nil && no.Code == "instance-unknown" {
+		_, text, err := c.down.CreateToken(c.ctx, admin, c.account.ID, authority.NewToken{VirtualAccount: "Plant 7"})
+		if err != nil {
+			c.rt.Fatalf("make token: %v", err)
+		}
+		p = c.product(serial)
+		p.desk = c.down.desk
+		answer, err := p.ask(text.Reveal())
+		if err != nil {
+			c.rt.Fatalf("register again: %v", err)
+		}
+		p.instance, p.number = answer.Instance, answer.Number
+		if _, err = p.report(c.uses[serial]); err != nil {
+			c.rt.Fatalf("report: %v", err)
+		}
+		return
 	}
 	if err != nil {
-		t.Fatal(err)
+		c.rt.Fatalf("report of %s: %v", serial, err)
 	}
 }
 
-// usable is what the virtual accounts of a desk can use themselves: at the authority nothing that is a satellite's.
-func (w *world) usable(d *desk) int64 {
-	w.t.Helper()
-	var n int64
-	vas, _, err := d.VirtualAccounts(w.t.Context(), admin, w.account.ID, authority.Page{})
-	if err != nil {
-		w.t.Fatal(err)
+// bend changes a file on its way: nobody takes it.
+func (c *courier) bend() {
+	all := slices.Concat(c.files.up, c.files.down)
+	if len(all) == 0 {
+		return
 	}
-	for _, v := range vas {
-		if v.Satellite == "" {
-			n += w.row(d, v.ID).Quantity
+	file := bytes.Clone(c.one(all))
+	if at := rapid.IntRange(0, len(file)-1).Draw(c.rt, "byte"); rapid.Bool().Draw(c.rt, "cut") {
+		file = file[:at]
+	} else {
+		file[at] ^= byte(rapid.IntRange(1, 255).Draw(c.rt, "bits"))
+	}
+	if reply, err := c.up.Answer(c.ctx, file, satellite.File); reply != nil || err == nil {
+		c.rt.Fatalf("a bent file is answered: %v", err)
+	}
+	if _, err := c.down.Apply(c.ctx, admin, c.account.ID, file, satellite.File); err == nil {
+		c.rt.Fatal("a bent file is applied")
+	}
+}
+
+// clean does two clean exchanges. Where the satellite notices that its database went back, that one was not clean.
+func (c *courier) clean() {
+	for done, tries := 0, 0; done < 2; tries++ {
+		file, err := c.down.Export(c.ctx, admin, c.account.ID, satellite.Network)
+		if err != nil {
+			c.rt.Fatalf("export: %v", err)
 		}
+		reply, refused := c.up.Answer(c.ctx, file, satellite.Network)
+		if reply == nil || tries > 3 {
+			c.rt.Fatalf("exchange %d: %v", tries, refused)
+		}
+		out, err := c.down.Apply(c.ctx, admin, c.account.ID, reply, satellite.Network)
+		if err != nil {
+			c.rt.Fatalf("apply: %v", err)
+		}
+		if refused == nil && !out.Restored {
+			done++
+		}
+	}
+	c.up.touched, c.down.touched = true, true
+	c.verify()
+}
+
+// verify holds after every step: both books are right, every license that was bought is somewhere in the authority's, and none is
+// usable at both. A database of the satellite that went back may use again what it had given back, and no more, until it notices.
+func (c *courier) verify() {
+	top := c.up.holdings(c)
+	below := map[string]int64{}
+	var burnt map[string]int64
+	if c.joined {
+		for _, h := range c.down.holdings(c) {
+			if h.place != authority.OutPlace {
+				below[h.lot] += h.n
+			}
+		}
+		burnt = c.forgotten()
+	}
+	usable, lots := map[string]int64{}, map[string]int64{}
+	var bought int64
+	for _, h := range top {
+		bought += h.n
+		lots[h.lot] += h.n
+		if h.usable {
+			usable[h.lot] += h.n
+		}
+	}
+	if bought != c.bought && bought != c.bought+c.ordered {
+		c.rt.Fatalf("%d were bought, %d are somewhere in the authority's book", c.bought, bought)
+	}
+	for lot, quantity := range lots {
+		if usable[lot]+below[lot] > quantity+burnt[lot] {
+			c.rt.Fatalf("of lot %s, %d, %d are usable at the authority and %d at the satellite, which has forgotten that it gave %d back", lot, quantity, usable[lot], below[lot], burnt[lot])
+		}
+	}
+	for _, p := range []*party{c.up, c.down} {
+		if p == c.down && !c.joined || !p.touched {
+			continue
+		}
+		p.touched = false
+		if v, err := p.VerifyEvents(c.ctx, admin, c.account.ID); err != nil || len(v.Problems) > 0 {
+			c.rt.Fatalf("books of %s: %v, %v", p.host, v.Problems, err)
+		}
+	}
+}
+
+// forgotten is what the satellite gave back and does not know of, by lot: nothing unless its database went back.
+func (c *courier) forgotten() map[string]int64 {
+	type spot struct{ va, lot string }
+	here, out := map[spot]int64{}, map[string]int64{}
+	c.down.view(c, func(tx *store.Tx) error {
+		rows, err := tx.UpstreamStock(c.ctx, c.account.ID)
+		for _, r := range rows {
+			here[spot{r.VaID, r.LotID}] = r.Burnt
+		}
+		return err
+	})
+	c.up.view(c, func(tx *store.Tx) error {
+		rows, err := tx.SatelliteStock(c.ctx, db.SatelliteStockParams{AccountID: c.account.ID, SatelliteID: c.satellite})
+		for _, r := range rows {
+			if n := r.Burnt - here[spot{r.VaID, r.LotID}]; n > 0 {
+				out[r.LotID] += n
+			}
+		}
+		return err
+	})
+	if len(out) > 0 && c.sum.restored == c.before {
+		c.rt.Fatalf("the authority counts %v as given back, the satellite does not", out)
+	}
+	return out
+}
+
+// compare holds after clean exchanges. What reservations hold comes home when they are returned.
+func (c *courier) compare() {
+	var here, there int64
+	for _, h := range c.up.holdings(c) {
+		if h.usable {
+			here += h.n
+		}
+	}
+	for _, h := range c.down.holdings(c) {
+		there += h.n
+	}
+	shown, err := c.up.Show(c.ctx, admin, c.account.ID, "Plant 7")
+	if err != nil || shown.Consigned != there || shown.InTransit != 0 || shown.Asked > shown.Reserved {
+		c.rt.Fatalf("the authority sees %d at the satellite, %d on their way and %d asked back, with %d reserved; the satellite has %d: %v",
+			shown.Consigned, shown.InTransit, shown.Asked, shown.Reserved, there, err)
+	}
+	if here+shown.Asked != c.home || there-shown.Asked != c.bought-c.home {
+		c.rt.Fatalf("%d are usable at the authority and %d at the satellite, of which %d are wanted back; %d were bought, and %d are wanted at the authority",
+			here, there, shown.Asked, c.bought, c.home)
+	}
+	if above, below := c.standing(c.up.desk, c.down.desk), c.standing(c.down.desk, c.down.desk); above != below {
+		c.rt.Fatalf("the authority shows\n%sand the satellite\n%s", above, below)
+	}
+}
+
+// used is what a desk shows in use of the virtual accounts of the satellite.
+func (c *courier) used() (n int64) {
+	rows, err := c.down.Licenses(c.ctx, admin, c.account.ID, "")
+	if err != nil {
+		c.rt.Fatal(err)
+	}
+	for _, r := range rows {
+		n += r.InUse
 	}
 	return n
 }

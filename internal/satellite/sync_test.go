@@ -73,7 +73,8 @@ func TestTokensAreMadeAtTheirDesk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := &product{t: t, desk: w.top, clock: w.clock, key: p.key, serial: "A1", account: w.account.ID}
+		q := w.product("A1")
+		q.desk = w.top
 		_, err = q.ask(below.Reveal())
 		wantCode(t, err, "token-of-satellite")
 		_, err = q.ask(token)

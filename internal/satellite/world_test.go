@@ -1,13 +1,12 @@
 package satellite_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authority"
@@ -174,7 +173,10 @@ type product struct {
 	key               *ecdsa.PrivateKey
 	serial, host      string
 	account, instance string
+	nonce             string // of its registration
 	number            int64
+	unheard           func() error         // says again what was not answered; nil for nothing
+	sent              func(into any) error // sends the last message again, byte for byte
 }
 
 // register registers a new product at a desk.
@@ -184,7 +186,8 @@ func (w *world) register(d *desk, va, serial string) *product {
 	if err != nil {
 		w.t.Fatalf("create token: %v", err)
 	}
-	p := &product{t: w.t, desk: d, clock: w.clock, key: trust.NewProductKey(), serial: serial, host: "host-" + serial + ".internal", account: w.account.ID}
+	p := w.product(serial)
+	p.desk = d
 	answer, err := p.ask(token.Reveal())
 	if err != nil {
 		w.t.Fatalf("register: %v", err)
@@ -193,16 +196,20 @@ func (w *world) register(d *desk, va, serial string) *product {
 	return p
 }
 
+// product is a new installation, of an old machine perhaps.
+func (w *world) product(serial string) *product {
+	return &product{t: w.t, clock: w.clock, key: trust.NewProductKey(), serial: serial, host: "host-" + serial + ".internal", account: w.account.ID, nonce: "nonce-of-registration-" + trust.NewID("ins", w.clock.Now())}
+}
+
 func (p *product) ask(token string) (wire.Registered, error) {
 	p.t.Helper()
 	csr, err := trust.NewCSR(p.key)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	nonce := "nonce-of-registration-" + p.serial
-	m := wire.Register{Token: token, CSR: csr, Product: wire.Product{Name: "Call Bridge", PID: "CMS", Serial: p.serial, Version: "2.6", Hostname: p.host}, Nonce: nonce}
+	m := wire.Register{Token: token, CSR: csr, Product: wire.Product{Name: "Call Bridge", PID: "CMS", Serial: p.serial, Version: "2.6", Hostname: p.host}, Nonce: p.nonce}
 	var out wire.Registered
-	return out, p.send("register", wire.KindRegister, "", nonce, 0, m, &out)
+	return out, p.send("register", wire.KindRegister, "", p.nonce, 0, m, &out)
 }
 
 // send does one exchange and opens what comes back as a product does: by the root and the site of its desk.
@@ -216,6 +223,13 @@ func (p *product) send(verb, kind, keyID, audience string, number int64, m, into
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.sent = func(into any) error { return p.carry(verb, envelope, audience, into) }
+	return p.sent(into)
+}
+
+// carry carries an envelope to the desk and opens the answer.
+func (p *product) carry(verb string, envelope []byte, audience string, into any) error {
+	p.t.Helper()
 	answer, refused := p.desk.Machine(p.t.Context(), verb, envelope)
 	if answer == nil {
 		return refused
@@ -268,5 +282,38 @@ func wantCode(t testing.TB, err error, code string) {
 	}
 }
 
-var _ = context.Background
-var _ = time.Second
+// join0 joins a satellite at a path and closes its database.
+func (w *world) join0(token, path, keys string) {
+	w.t.Helper()
+	st := storetest.OpenURL(w.t, path, w.clock.Now)
+	w.joinWith(token, st, keys)
+	if err := st.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) reopenAt(path, keys string) *desk {
+	w.t.Helper()
+	return w.reopen(storetest.OpenURL(w.t, path, w.clock.Now), keys)
+}
+
+// backup copies a satellite's closed database and opens it again.
+func (w *world) backup(sat *desk, path *string, backup, keys string) *desk {
+	w.t.Helper()
+	if err := sat.store.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	copyFile(w.t, *path, backup)
+	return w.reopenAt(*path, keys)
+}
+
+func copyFile(t testing.TB, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -28,7 +28,8 @@ type sqliteDB struct {
 	write, read  *sql.DB
 	writer       *writer
 	checkpointer *checkpointer
-	readers      chan *statements // maxReaders of them; nil is a connection not yet made
+	idle         chan *statements // readers at rest
+	unmade       chan struct{}    // one for each reader that was not made yet: idle and busy ones and these are maxReaders
 }
 
 func openSQLite(ctx context.Context, s *Store, path string) (_ *sqliteDB, err error) {
@@ -47,9 +48,9 @@ func openSQLite(ctx context.Context, s *Store, path string) (_ *sqliteDB, err er
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	d := &sqliteDB{store: s, write: write, read: read, readers: make(chan *statements, maxReaders)}
+	d := &sqliteDB{store: s, write: write, read: read, idle: make(chan *statements, maxReaders), unmade: make(chan struct{}, maxReaders)}
 	for range maxReaders {
-		d.readers <- nil
+		d.unmade <- struct{}{}
 	}
 	if err := d.start(ctx, path); err != nil {
 		return nil, errors.Join(err, write.Close(), read.Close())
@@ -100,18 +101,17 @@ func (d *sqliteDB) update(ctx context.Context, name string, fn func(*Tx) error) 
 }
 
 func (d *sqliteDB) view(ctx context.Context, fn func(*Tx) error) (err error) {
-	var reader *statements
-	select {
-	case reader = <-d.readers:
-	case <-ctx.Done():
-		return ctx.Err()
+	reader, err := d.reader(ctx)
+	if err != nil {
+		return err
 	}
-	defer func() { d.readers <- reader }()
-	if reader == nil {
-		if reader, err = newStatements(ctx, d.read); err != nil {
-			return unavailable(ctx, fmt.Errorf("open a reader: %w", err))
+	defer func() {
+		if reader != nil {
+			d.idle <- reader
+		} else {
+			d.unmade <- struct{}{}
 		}
-	}
+	}()
 	if err := reader.exec("BEGIN"); err != nil {
 		return unavailable(ctx, fmt.Errorf("begin to read: %w", err))
 	}
@@ -131,13 +131,37 @@ func (d *sqliteDB) view(ctx context.Context, fn func(*Tx) error) (err error) {
 	return nil
 }
 
+// reader takes a reader that is at rest, which has its statements and its pages, and makes one only when all others are busy.
+func (d *sqliteDB) reader(ctx context.Context) (*statements, error) {
+	select {
+	case reader := <-d.idle:
+		return reader, nil
+	default:
+	}
+	select {
+	case reader := <-d.idle:
+		return reader, nil
+	case <-d.unmade:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	reader, err := newStatements(ctx, d.read)
+	if err != nil {
+		d.unmade <- struct{}{}
+		return nil, unavailable(ctx, fmt.Errorf("open a reader: %w", err))
+	}
+	return reader, nil
+}
+
 // close is called when no Update and no View runs.
 func (d *sqliteDB) close() error {
 	d.checkpointer.close()
 	err := d.writer.close()
 	for range maxReaders {
-		if reader := <-d.readers; reader != nil {
+		select {
+		case reader := <-d.idle:
 			err = errors.Join(err, reader.close())
+		case <-d.unmade:
 		}
 	}
 	return errors.Join(err, d.read.Close(), d.write.Close())

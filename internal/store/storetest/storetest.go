@@ -88,7 +88,7 @@ func PostgresURL(t testing.TB) string {
 	}
 	name := fmt.Sprintf("tally_test_%016x", rand.Uint64()) //nolint:gosec // no secret
 	administer(t, server, "CREATE DATABASE "+name+" TEMPLATE template0")
-	t.Cleanup(func() { administer(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
+	t.Cleanup(func() { administer(t, server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	address.Path = "/" + name
 	return address.String()
 }
