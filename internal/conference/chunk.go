@@ -86,6 +86,7 @@ func (c *cluster) prepareChunk(ctx context.Context, f *chunk, generation int, di
 func (c *cluster) flushChunk(ctx context.Context, f *chunk) error {
 	c.mu.Lock()
 	f.flushed, f.shape, f.reshape = c.flushed, c.shape, c.reshaping
+	generation := c.generation
 	c.mu.Unlock()
 	if !c.queue.carry(f) {
 		err := c.e.store.Update(ctx, "write meetings", func(tx *store.Tx) error { return c.writeChunk(ctx, tx, f) })
@@ -97,9 +98,11 @@ func (c *cluster) flushChunk(ctx context.Context, f *chunk) error {
 		return errBehind
 	}
 	c.mu.Lock()
-	c.flushed = f.seq
-	if f.reshape {
-		c.shape = f.shape + 1
+	if c.generation == generation { // else memory was filled from the tables as they were before this chunk: it knows nothing of it
+		c.flushed = f.seq
+		if f.reshape {
+			c.shape = f.shape + 1
+		}
 	}
 	if !f.alone {
 		for _, e := range c.entries {

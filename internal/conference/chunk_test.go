@@ -94,3 +94,45 @@ func TestAChunkIsHandedBack(t *testing.T) {
 		t.Error("a chunk was carried by nobody")
 	}
 }
+
+// TestMemoryFilledAnewBesideAChunk: memory that is loaded while a chunk waits for its commit does not know what the chunk wrote,
+// and asks the tables: no segment of before stays beside that of after.
+func TestMemoryFilledAnewBesideAChunk(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		_, receiver := h.bridge("Main")
+		records := story()
+		h.receive(h.engine, receiver, body(run1, callStart(90, 0, call2, "55555555-0000-4000-8000-000000000002"), callEnd(91, 1, call2, 0, 1)))
+		must(t, h.engine.flush(t.Context())) // from now on this engine knows what is written
+		h.receive(h.engine, receiver, body(run1, records[:7]...))
+		c := h.engine.all()[0]
+		h.engine.leaders.Wait() // the lane is empty
+		c.queue.leading = true
+		written := make(chan error)
+		go func() { written <- c.flush(t.Context()) }()
+		var f *chunk
+		for f == nil { // the flush before has left a word too
+			<-c.queue.offered
+			f = c.queue.passenger()
+		}
+		must(t, c.reload(t.Context()))
+		must(t, h.store.Update(t.Context(), "chunk", func(tx *store.Tx) error { return c.writeChunk(t.Context(), tx, f) }))
+		f.arrive(true)
+		must(t, <-written)
+		c.queue.leading = false
+
+		h.receive(h.engine, receiver, body(run1, records[7:]...))
+		must(t, h.engine.flush(t.Context()))
+		must(t, h.store.View(t.Context(), func(tx *store.Tx) error {
+			var all, lasting int
+			want := 0
+			for _, m := range h.meetings(h.engine) {
+				want += len(m.Segments)
+			}
+			err := tx.DB().QueryRowContext(t.Context(), "SELECT count(*), count(CASE WHEN lasting THEN 1 END) FROM segment").Scan(&all, &lasting)
+			if err != nil || all != want || lasting != 0 {
+				t.Errorf("%d segments are written, %d of them running, %v; the meetings have %d and are over", all, lasting, err, want)
+			}
+			return nil
+		}))
+	})
+}
