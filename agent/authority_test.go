@@ -120,7 +120,7 @@ type registered struct {
 	key    *ecdsa.PublicKey
 	number int64
 	digest [32]byte
-	reply  []byte
+	reply  func() []byte // sealed each time, as an authority does that stores what it said and not how it signed
 	usage  map[license.Tag]int64
 	gone   bool
 }
@@ -250,7 +250,7 @@ func (d *desk) numbered(verb string, in *registered, e trust.Envelope) ([]byte, 
 	case in.gone:
 		return d.no(echo.Nonce, in.id, n, wire.CodeRemoved, 0), nil
 	case n == in.number && e.Digest() == in.digest:
-		return in.reply, nil
+		return in.reply(), nil
 	case n != in.number+1:
 		return d.no(echo.Nonce, in.id, n, wire.CodeNumber, in.number), nil
 	}
@@ -261,6 +261,7 @@ func (d *desk) numbered(verb string, in *registered, e trust.Envelope) ([]byte, 
 	}
 	h := trust.Header{Audience: in.id, Number: n}
 	var payload any
+	known := "" // signer
 	switch verb {
 	case verbAuthorize:
 		var m wire.Authorize
@@ -270,9 +271,7 @@ func (d *desk) numbered(verb string, in *registered, e trust.Envelope) ([]byte, 
 		for _, v := range m.Intervals {
 			d.intervals[v]++
 		}
-		if m.Signer != d.keys.SignerThumbprint() {
-			h.Chain = d.keys.SignerChain()
-		}
+		known = m.Signer
 		h.Kind, payload = wire.KindAuthorized, d.authorize(in, m)
 	case verbRenew:
 		var m wire.Renew
@@ -289,8 +288,13 @@ func (d *desk) numbered(verb string, in *registered, e trust.Envelope) ([]byte, 
 		h.Kind, payload = wire.KindDeregistered, &wire.Deregistered{Nonce: echo.Nonce, ServerTime: d.now()}
 	}
 	in.number, in.digest = n, e.Digest()
-	in.reply = d.seal(h, payload)
-	return in.reply, nil
+	in.reply = func() []byte {
+		if h.Chain = nil; known != d.keys.SignerThumbprint() {
+			h.Chain = d.keys.SignerChain()
+		}
+		return d.seal(h, payload)
+	}
+	return in.reply(), nil
 }
 
 func (d *desk) authorize(in *registered, m wire.Authorize) *wire.Authorized {

@@ -90,16 +90,16 @@ func (a *Agent) Doctor(ctx context.Context, token string) (Diagnosis, error) {
 	if err := st.initialized(); err != nil {
 		return Diagnosis{}, err
 	}
-	x := examination{now: a.now, agent: a, desk: trust.AnySite}
+	x := examination{now: a.now, agent: a}
 	if id := st.Identity; id != nil {
-		x.root, x.desk = id.Root, id.site()
+		x.root, x.last, x.account = id.Root, id.Signer, id.Account.ID
 	}
 	if token != "" {
 		t, err := parseToken(token)
 		if err != nil {
 			return Diagnosis{}, err
 		}
-		x.root, x.desk = t.Root, trust.AnySite
+		x.root, x.last = t.Root, nil
 	}
 	if x.way, err = st.way(); err != nil {
 		return Diagnosis{}, err
@@ -151,7 +151,8 @@ type examination struct {
 	now       func() time.Time
 	way       way
 	root      trust.Fingerprint // zero: not known yet
-	desk      string            // the satellite that the product is registered at, empty for the authority itself; trust.AnySite: not known
+	last      [][]byte          // chain of the desk that the product is registered at; nil: not known
+	account   string
 	diagnosis Diagnosis
 
 	served    time.Time // the server's clock: signed, or what the server's software says
@@ -474,20 +475,25 @@ func (x *examination) verify(body []byte, nonce string) {
 		return
 	}
 	x.served, x.signed = m.ServerTime, true
-	if x.desk != trust.AnySite && e.Site != x.desk {
-		x.failed(StepSignature, "set the address of the desk that the product is registered at; if a satellite lost its keys, or the product is to move to this desk, register again: tally-agent license smart register idtoken TOKEN force",
-			"signed by %s, and this product is registered at %s", deskName(e.Site), deskName(x.desk))
-		return
-	}
-	x.ok(StepSignature, "signed by the authority with the root %s", x.root)
+	x.ofDesk(e.Signer)
 }
 
-// deskName words who signs: the authority itself or one of its satellites.
-func deskName(site string) string {
-	if site == "" {
-		return "the authority itself"
+// ofDesk is the signature step's last question: whether the desk that answers is the one that the product is registered at. The chain
+// is verified.
+func (x *examination) ofDesk(signer [][]byte) {
+	desk := trust.DeskOf(signer)
+	switch {
+	case len(x.last) == 0 || trust.SameIssuer(signer, x.last):
+		x.ok(StepSignature, "signed by the authority with the root %s", x.root)
+	case trust.Follows(signer, x.last, x.account):
+		x.ok(StepSignature, "signed by %s, whose keys were replaced since the last report; the next one takes that over", desk)
+	case trust.Follows(x.last, signer, x.account):
+		x.failed(StepSignature, "an old copy of the server's key folder is at work, or somebody has its old keys: its administrator has to start it with the newest ones",
+			"signed with keys of %s that have been replaced since", desk)
+	default:
+		x.failed(StepSignature, "set the address of the desk that the product is registered at; if it is to move to this desk, register it here: tally-agent license smart register idtoken TOKEN force",
+			"signed by %s, and this product is registered at %s", desk, trust.DeskOf(x.last))
 	}
-	return "the satellite " + site
 }
 
 // judgeServer is the TLS step and the names step, at the server's time where that is signed: a wrong clock of this host is

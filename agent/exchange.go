@@ -75,10 +75,15 @@ func (a *Agent) begin(ctx context.Context) (end func(), err error) {
 // converse exchanges messages until the verb itself was answered. A request left over from before goes first, with its
 // own bytes. Once, it goes on from the number that a refusal gives.
 func (a *Agent) converse(ctx context.Context, verb string) (exchanged, error) {
-	mended := false
+	mended, introduced := false, verb == verbDeregister
 	for range maxRounds {
 		got, err := a.round(ctx, verb)
 		switch {
+		case isUnknown(err) && !introduced:
+			introduced = true
+			if no := a.introduce(ctx); no != nil {
+				return got, errors.Join(err, no)
+			}
 		case err != nil:
 			return got, err
 		case got.refusal != nil && got.refusal.Code == wire.CodeNumber && !mended:
@@ -182,13 +187,9 @@ func answerKind(verb string) string {
 // process has applied it already.
 func (a *Agent) settle(ctx context.Context, r request, id identity, reply []byte) (exchanged, error) {
 	got := exchanged{verb: r.Verb}
-	pins := trust.Pins{Root: id.Root, Site: id.site()}
-	if id.SignerID != "" {
-		pins.Signers = [][][]byte{id.Signer}
-	}
-	e, err := open(reply, []string{answerKind(r.Verb), wire.KindRefusal}, id.Instance, pins, a.now())
+	e, err := open(reply, []string{answerKind(r.Verb), wire.KindRefusal}, id.Instance, id.pins(), a.now())
 	if err != nil {
-		return got, err
+		return got, otherDesk(err)
 	}
 	var apply func(st *state, now time.Time)
 	switch e.Header.Kind {
@@ -241,21 +242,13 @@ func (a *Agent) settle(ctx context.Context, r request, id identity, reply []byte
 			st.count(r.Verb, now, "")
 		}
 		if st.Identity != nil {
-			st.Identity.Signer, st.Identity.SignerID = e.Signer, e.Header.KeyID
+			st.heard(id.Signer, e, now, a.opts.Rand())
 			got.more = r.Verb == verbAuthorize && got.refusal == nil && (!sameUsage(st.Usage, r.Usage) || len(st.Intervals) > 0)
 		}
 		got.answer = st.Answer
 		return nil
 	})
 	return got, err
-}
-
-// site is the satellite that the product is registered at: nobody but the desk that registered it speaks for it.
-func (id identity) site() string {
-	if len(id.Signer) == 0 {
-		return trust.AnySite // it does not know any more
-	}
-	return trust.SiteOf(id.Signer)
 }
 
 // open verifies a reply of the authority. Certificates that have expired are no reason to refuse it: a device whose clock

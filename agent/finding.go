@@ -10,7 +10,7 @@ import (
 // Finding is something about the licensing of a product that somebody should look at. Nothing is stopped because of one.
 type Finding struct {
 	// Code is stable: clock-suspect, clock-behind, state-rebuilt, state-unknown, removal-unconfirmed, registration-failing,
-	// registration-expiring, renewal-late, reservation-set-back, reservation-return-open, reservation-lacking,
+	// registration-expiring, renewal-late, desk-keys-replaced, reservation-set-back, reservation-return-open, reservation-lacking,
 	// reservation-ending, orphan.
 	Code     string    `json:"code"`
 	Since    time.Time `json:"since,omitzero"`
@@ -68,6 +68,13 @@ func (st *state) findings() []Finding {
 					"The authority was not reached for %s. After 90 days the authorization shows as expired; what runs goes on.", round(without))
 			}
 		}
+	}
+	if m := st.Moved; m != nil && st.Identity != nil && now.Sub(m.At) < movedShown {
+		next := "Nothing is to be done."
+		if len(st.Identity.Issuers) > 0 {
+			next = "Nothing is to be done: the certificate below the new keys comes with the next contact."
+		}
+		add("desk-keys-replaced", m.At, next, "The keys of the desk were replaced, as the root of the authority confirms; it is %s now.", m.Desk)
 	}
 	if st.Asked != nil && st.Asked.Text != "" && st.Asked.Tries.Failures > 0 {
 		add("registration-failing", st.Asked.Tries.FailingSince, "Mend what is wrong, or end it: tally-agent license smart register cancel",

@@ -281,7 +281,7 @@ func (id *identity) belongsTo(p wire.Product) bool {
 // renewed is the identity with what an answer brings, after checking that the certificate was issued by the pinned root to
 // this instance, for the key of the product.
 func (id identity) renewed(m wire.Registered, e trust.Envelope, now time.Time) (identity, error) {
-	id.Signer, id.SignerID = e.Signer, e.Header.KeyID
+	id.Signer, id.SignerID, id.Issuers = e.Signer, e.Header.KeyID, nil
 	key, err := trust.ParseKeyPEM(id.Key)
 	if err != nil {
 		return id, err

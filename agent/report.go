@@ -79,6 +79,11 @@ func (a *Agent) Report(ctx context.Context) (Answer, error) {
 	if got.answer == nil {
 		return Answer{}, errors.New("report: another process has given the identity up meanwhile")
 	}
+	if st, _, err := a.load(ctx); err == nil && st.Identity != nil && len(st.Identity.Issuers) > 0 {
+		if _, err := a.converse(ctx, verbRenew); err != nil { // Run tries again
+			a.opts.Logger.WarnContext(ctx, "the desk has other keys; the certificate below them is still to come", "error", err)
+		}
+	}
 	return *got.answer, nil
 }
 

@@ -322,12 +322,17 @@ func (st *state) openReservation(text []byte) (*grant, trust.Fingerprint, error)
 		return nil, root, license.Refuse(license.KindRefused, "authorization-other-authority", "get the authorization from the authority whose root this product was told, or disable and enable the mode anew",
 			"the authorization is signed below the root %s; this product trusts %s", root, *pin)
 	}
-	pins := trust.Pins{Root: root, Site: st.held().desk(), MaxBytes: wire.MaxReservation}
-	if site := trust.SiteOf(h.Chain); pins.Site != trust.AnySite && site != pins.Site {
-		return nil, root, license.Refuse(license.KindRefused, "authorization-other-desk", "change the reservation where it was made, or return it there first",
-			"the authorization is of another desk of the authority than the one that is installed")
-	}
+	pins := st.held().pins()
+	pins.Root = root
 	e, err := trust.OpenAuthorityFile(file, []string{wire.KindReservation}, wire.AudienceReservation, pins, st.Clock.Now())
+	if no, ok := errors.AsType[*trust.OtherDeskError](err); ok {
+		refused := license.Refuse(license.KindRefused, "authorization-other-desk", "change the reservation where it was made, or return it there first",
+			"the authorization is of %s, and the one that is installed of %s", no.Signed, no.Pinned)
+		if no.Replaced {
+			refused = license.Refuse(license.KindRefused, "authorization-replaced-keys", "take it again from the authority: tally reservation show", "the authorization is signed with keys of %s that have been replaced since", no.Signed)
+		}
+		return nil, root, refused
+	}
 	if err != nil && !errors.Is(err, trust.ErrExpired) { // an old certificate takes no license away
 		return nil, root, badAuthorization(err)
 	}
@@ -341,17 +346,19 @@ func (st *state) openReservation(text []byte) (*grant, trust.Fingerprint, error)
 	return &grant{Reservation: r, File: file}, root, nil
 }
 
-// desk is whose authorizations are taken: while one is installed those of the desk that made it, the authority itself or one of
-// its satellites, else those of any below the trusted root.
-func (r *reservation) desk() string {
+// pins say whose authorizations are taken: while one is installed those of the desk that made it, the authority itself or one of
+// its satellites, or of the one that has taken its place; else those of any below the trusted root.
+func (r *reservation) pins() trust.Pins {
+	p := trust.Pins{Site: trust.AnySite, MaxBytes: wire.MaxReservation}
 	if r.Grant == nil {
-		return trust.AnySite
+		return p
 	}
 	h, err := trust.PeekFile(r.Grant.File, wire.MaxReservation)
 	if err != nil {
-		return trust.AnySite // a state that was made again from what is left has no file; its request number and UDI still bind it
+		return p // a state that was made again from what is left has no file; its request number and UDI still bind it
 	}
-	return trust.SiteOf(h.Chain)
+	p.Last, p.Account = h.Chain, r.Grant.Account.ID
+	return p
 }
 
 func errNoChain(h trust.Header) error {

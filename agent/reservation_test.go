@@ -280,7 +280,7 @@ func (i *issuerOf) below() *issuerOf {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	certificate, err := i.keys.CertifySite(csr.PublicKey(), []string{"plant.example"}, i.now)
+	certificate, err := i.keys.CertifySite(csr.PublicKey(), []string{"plant.example"}, nil, i.now)
 	if err != nil {
 		i.t.Fatal(err)
 	}

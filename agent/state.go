@@ -49,6 +49,8 @@ type state struct {
 	Fresh bool `json:"-"`
 	// Rebuilt is when this state was last made from a copy.
 	Rebuilt time.Time `json:"rebuilt,omitzero"`
+	// Moved is when the desk was last found to have other keys.
+	Moved *moved `json:"moved,omitempty"`
 	// Pending is a request that has no answer yet.
 	Pending *request `json:"pending,omitempty"`
 
@@ -115,10 +117,9 @@ type identity struct {
 	RegisteredAt   time.Time         `json:"registeredAt"`
 	ExpiresAt      time.Time         `json:"expiresAt"`
 	Number         int64             `json:"number"` // of the last exchange
+	// Issuers is the chain above the ID certificate where it is another one than the signer's: the desk has other keys since.
+	Issuers [][]byte `json:"issuers,omitempty"`
 }
-
-// issuers is the chain above the ID certificate: issuing, root.
-func (id *identity) issuers() [][]byte { return id.Signer[1:] }
 
 // request is kept before it is sent and until its answer came.
 type request struct {
@@ -288,5 +289,5 @@ func (st *state) measure(server time.Time, passed time.Duration) {
 func (st *state) giveUp() {
 	st.Identity, st.Pending, st.Answer, st.Short, st.Removal = nil, nil, nil, nil, nil
 	st.Registered, st.Renewal, st.Authorization = attempt{}, schedule{}, schedule{}
-	st.Lapsed, st.Unknown = license.Held{}, false
+	st.Lapsed, st.Unknown, st.Moved = license.Held{}, false, nil
 }

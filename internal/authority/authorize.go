@@ -184,7 +184,7 @@ func (a *Authority) decideOne(ctx context.Context, b *batch, r *report) error {
 	in := b.instances[r.instance]
 	switch {
 	case in == nil:
-		return license.Refuse(license.KindNotFound, "instance-unknown", "register the product again", "this authority knows no product instance %s", r.instance)
+		return license.Refuse(license.KindNotFound, wire.CodeUnknown, "register the product again", "this authority knows no product instance %s", r.instance)
 	case in.KeyThumbprint != r.thumbprint:
 		return errKeyChanged
 	}

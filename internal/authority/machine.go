@@ -158,7 +158,7 @@ func (a *Authority) productKey(ctx context.Context, account, instance string, fr
 		var err error
 		row, err = tx.Instance(ctx, db.InstanceParams{AccountID: account, InstanceID: instance})
 		if errors.Is(err, store.ErrNoRow) {
-			return license.Refuse(license.KindNotFound, "instance-unknown", "register the product again with a token of this authority",
+			return license.Refuse(license.KindNotFound, wire.CodeUnknown, "register the product again with a token of this authority",
 				"this authority knows no product instance %s", instance)
 		}
 		return err
@@ -167,7 +167,7 @@ func (a *Authority) productKey(ctx context.Context, account, instance string, fr
 		return productKey{}, err
 	}
 	if len(row.PublicKey) == 0 {
-		return productKey{}, license.Refuse(license.KindNotFound, "instance-unknown", "return its reservation before it registers",
+		return productKey{}, license.Refuse(license.KindNotFound, wire.CodeUnknown, "return its reservation before it registers",
 			"the product instance %s holds a reservation and has no key", instance)
 	}
 	public, err := trust.ParsePublicKey(row.PublicKey)

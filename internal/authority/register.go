@@ -33,7 +33,11 @@ func (a *Authority) register(ctx context.Context, envelope []byte) ([]byte, erro
 		return nil, license.Refuse(license.KindInvalid, "bad-certificate-request", "update the product's agent",
 			"the certificate request is not one for the key that signed the message")
 	}
-	answer, err := a.registered(ctx, m, csr)
+	admit := a.registered
+	if len(m.Identity) > 0 {
+		admit = a.introduced
+	}
+	answer, err := admit(ctx, m, csr)
 	if err != nil {
 		return a.refuse(m.Nonce, m.Nonce, 0, a.now(), err)
 	}
@@ -59,19 +63,8 @@ func (a *Authority) registered(ctx context.Context, m wire.Register, csr trust.C
 		if err != nil {
 			return err
 		}
-		va, err := d.va(ctx, row.VaID)
-		if err != nil {
-			return err
-		}
-		last, err := d.Exchange(ctx, db.ExchangeParams{AccountID: row.AccountID, InstanceID: row.InstanceID})
-		if err != nil && !errors.Is(err, store.ErrNoRow) {
-			return fmt.Errorf("read last exchange: %w", err)
-		}
-		answer = wire.Registered{
-			Nonce: m.Nonce, Account: wire.Named{ID: d.account.AccountID, Name: d.account.Name}, VirtualAccount: wire.Named{ID: va.VaID, Name: va.Name},
-			Instance: row.InstanceID, ExpiresAt: store.At(row.ExpiresAt), Exported: row.ExportControlled, ServerTime: d.now, Number: last.Number,
-		}
-		return nil
+		answer, err = d.identity(ctx, row, m.Nonce)
+		return err
 	})
 	if license.AsError(err) != nil && license.AsError(err).Kind == license.KindNotFound {
 		err = unknownToken() // of an account that is not here
@@ -81,6 +74,22 @@ func (a *Authority) registered(ctx context.Context, m wire.Register, csr trust.C
 	}
 	answer.Certificate, err = a.certify(ctx, row)
 	return answer, err
+}
+
+// identity is the answer to a registration, without the certificate.
+func (d *desk) identity(ctx context.Context, row db.Instance, nonce string) (wire.Registered, error) {
+	va, err := d.va(ctx, row.VaID)
+	if err != nil {
+		return wire.Registered{}, err
+	}
+	last, err := d.Exchange(ctx, db.ExchangeParams{AccountID: row.AccountID, InstanceID: row.InstanceID})
+	if err != nil && !errors.Is(err, store.ErrNoRow) {
+		return wire.Registered{}, fmt.Errorf("read last exchange: %w", err)
+	}
+	return wire.Registered{
+		Nonce: nonce, Account: wire.Named{ID: d.account.AccountID, Name: d.account.Name}, VirtualAccount: wire.Named{ID: va.VaID, Name: va.Name},
+		Instance: row.InstanceID, ExpiresAt: store.At(row.ExpiresAt), Exported: row.ExportControlled, ServerTime: d.now, Number: last.Number,
+	}, nil
 }
 
 // readToken checks what can be seen on a token without the store.
@@ -154,7 +163,11 @@ func (a *Authority) admit(ctx context.Context, d *desk, token trust.Token, m wir
 			return fresh, err
 		}
 	}
-	return fresh, d.saveRegistration(ctx, known, fresh)
+	kind := "instance.registered"
+	if known {
+		kind = "instance.reregistered"
+	}
+	return fresh, d.saveRegistration(ctx, kind, known, fresh)
 }
 
 // unreserved refuses to register a product that holds a reservation or is quarantined: it either reports or holds (rows R12, Q7).
@@ -221,7 +234,7 @@ func (d *desk) spend(ctx context.Context, row db.Token) error {
 	}
 }
 
-func (d *desk) saveRegistration(ctx context.Context, known bool, r db.Instance) error {
+func (d *desk) saveRegistration(ctx context.Context, event string, known bool, r db.Instance) error {
 	var err error
 	if known {
 		err = d.ReregisterInstance(ctx, db.ReregisterInstanceParams{
@@ -241,17 +254,14 @@ func (d *desk) saveRegistration(ctx context.Context, known bool, r db.Instance) 
 	if err != nil {
 		return fmt.Errorf("save registration: %w", err)
 	}
-	kind := "instance.registered"
-	if known {
-		kind = "instance.reregistered"
-	}
-	_, err = d.record(ctx, kind, r.InstanceID, map[string]any{"udi": r.Udi, "product": r.Product, "virtualAccount": r.VaID, "token": r.TokenID, "key": r.KeyThumbprint})
+	_, err = d.record(ctx, event, r.InstanceID, map[string]any{"udi": r.Udi, "product": r.Product, "virtualAccount": r.VaID, "token": r.TokenID, "key": r.KeyThumbprint})
 	return err
 }
 
-// certify signs the recorded certificate and stores it, unless that was done before.
+// certify signs the recorded certificate and stores it, unless that was done before with the issuing key that is in force: the
+// chain that goes along is of that one.
 func (a *Authority) certify(ctx context.Context, row db.Instance) ([]byte, error) {
-	if len(row.Certificate) > 0 {
+	if len(row.Certificate) > 0 && a.keys.Issued(row.Certificate) {
 		return row.Certificate, nil
 	}
 	var p trust.PreparedInstance

@@ -3,6 +3,7 @@ package satellite
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -55,13 +56,11 @@ func (s *Sync) Answer(ctx context.Context, file []byte, way Way) ([]byte, error)
 		return nil, unknownSatellite()
 	}
 	digest := sha256.Sum256(e.Payload)
-	a := &answering{Sync: s, m: m, digest: digest[:], way: way}
-	return a.answer(ctx, func(row *db.SatelliteRow) error {
-		if row.Site != e.Site {
-			return unknownSatellite()
-		}
-		return nil
-	})
+	a := &answering{Sync: s, m: m, digest: digest[:], way: way, key: trust.IssuingKey(e.Signer)}
+	if a.elsewhere, err = s.elsewhere(ctx, m.Exchange.Account, e.Site, trust.Predecessors(e.Signer)); err != nil {
+		return nil, err
+	}
+	return a.answer(ctx, func(row *db.SatelliteRow) error { return signedBy(row, e, s.Now()) })
 }
 
 func unknownSatellite() error {
@@ -83,12 +82,19 @@ func badFile(err error) error {
 		out.Kind, out.Code, out.Message = license.KindUnknown, "file-altered", "nothing was changed: the file was altered after it was signed"
 	case errors.Is(err, trust.ErrAudience):
 		out.Code, out.Message, out.Hint = "file-other-site", "nothing was changed: the file is for another satellite or account", "carry each answer to the satellite that asked"
+	case replaced(err):
+		out.Kind, out.Code, out.Message, out.Hint = license.KindUnknown, "file-replaced-keys", "nothing was changed: the file was signed with keys of the authority that have been replaced since", "let the authority answer the newest file again; its answer is then signed with the keys that count"
 	case errors.Is(err, trust.ErrChain), errors.Is(err, trust.ErrKey):
 		out.Kind, out.Code, out.Message, out.Hint = license.KindUnknown, "file-other-authority", "nothing was changed: the file was not signed by the one whose files are taken here", "a satellite's files are answered at its authority, and the answers applied at the satellite; `tally sync status` says which authority it has joined"
 	case errors.Is(err, trust.ErrKind):
 		out.Code, out.Message, out.Hint = "file-other-kind", "nothing was changed: the file is of another kind", "the satellite's files are answered at the authority, and its answers are applied at the satellite"
 	}
 	return out
+}
+
+func replaced(err error) bool {
+	no, ok := errors.AsType[*trust.OtherDeskError](err)
+	return ok && no.Replaced
 }
 
 // answering is one file of a satellite at work.
@@ -98,6 +104,9 @@ type answering struct {
 	digest []byte
 	way    Way
 	join   *joining // nil but for the first file
+	key    *ecdsa.PublicKey
+	// elsewhere is what the key follows for other accounts.
+	elsewhere []trust.Predecessor
 }
 
 // answer does the exchange in one transaction and signs what was stored.
@@ -292,7 +301,7 @@ func (a *answering) write(ctx context.Context, b *authority.Books, row db.Satell
 		back += n
 	}
 	seq, err := b.Record(ctx, kind, row.SatelliteID, map[string]any{
-		"by": a.way, "epoch": row.Epoch, "number": row.Number, "returned": back, "instances": len(a.m.Instances), "findings": len(stock.facts),
+		"by": a.way, "epoch": row.Epoch, "number": row.Number, "site": row.Site, "returned": back, "instances": len(a.m.Instances), "findings": len(stock.facts),
 	})
 	if err != nil {
 		return err
@@ -427,11 +436,8 @@ func (a *answering) certify(row *db.SatelliteRow, reply *wire.SyncAnswer, now ti
 	if err := trust.CheckHosts(hosts); err != nil {
 		return nil, license.Refuse(license.KindInvalid, "bad-host", "start the satellite with --name HOST", "%v", err)
 	}
-	key, err := trust.ParsePublicKey(row.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("read key of satellite: %w", err)
-	}
-	der, err := a.keys.CertifySite(key, hosts, now)
+	l := lineageOf(*row)
+	der, err := a.keys.CertifySite(a.key, hosts, append(a.elsewhere, l.before(row.AccountID, row.Site)...), now)
 	if errors.Is(err, trust.ErrRootKeyAway) {
 		if a.join != nil {
 			return nil, license.Refuse(license.KindUnavailable, "root-key-away", "put root.key back into the key folder for the time that it takes", "%v", err)
@@ -449,7 +455,7 @@ func (a *answering) certify(row *db.SatelliteRow, reply *wire.SyncAnswer, now ti
 	if hosts == nil {
 		row.Hosts = "[]"
 	}
-	reply.Identity = &wire.SyncIdentity{Certificate: der, Root: a.keys.RootDER(), EndsAt: store.At(row.IdentityEndsAt)}
+	reply.Identity = &wire.SyncIdentity{Certificate: der, Root: a.keys.RootDER(), EndsAt: store.At(row.IdentityEndsAt), Lost: l.lost()}
 	return facts, nil
 }
 

@@ -42,16 +42,15 @@ func (s *Sync) Apply(ctx context.Context, who access.Person, account string, fil
 	if err != nil {
 		return Applied{}, err
 	}
-	var satellite string
-	err = s.Authority.Read(ctx, "apply", func(tx *store.Tx) error {
-		up, err := upstream(ctx, tx, id)
-		satellite = up.SatelliteID
+	var row db.Upstream
+	err = s.Authority.Read(ctx, "apply", func(tx *store.Tx) (err error) {
+		row, err = upstream(ctx, tx, id)
 		return err
 	})
 	if err != nil {
 		return Applied{}, err
 	}
-	e, err := trust.OpenAuthorityFile(file, []string{wire.KindSynced}, audience(id, satellite), trust.Pins{Root: s.keys.Fingerprint(), MaxBytes: MaxFile}, s.Now())
+	e, err := trust.OpenAuthorityFile(file, []string{wire.KindSynced}, audience(id, row.SatelliteID), s.pins(row), s.Now())
 	if err != nil && !errors.Is(err, trust.ErrExpired) {
 		return Applied{}, badFile(err)
 	}
@@ -65,6 +64,7 @@ func (s *Sync) Apply(ctx context.Context, who access.Person, account string, fil
 		if err != nil {
 			return err
 		}
+		up.Signer = string(trust.CertificatePEM(e.Signer...))
 		out, err = s.apply(ctx, b, up, m, way)
 		return err
 	})
@@ -77,6 +77,23 @@ func (s *Sync) Apply(ctx context.Context, who access.Person, account string, fil
 		}
 	}
 	return out, nil
+}
+
+// pins say whose answers are taken: the authority's, with the keys that it signed the last one with or with some that follow them.
+func (s *Sync) pins(up db.Upstream) trust.Pins {
+	p := trust.Pins{Root: s.keys.Fingerprint(), MaxBytes: MaxFile}
+	if last, err := trust.ParseCertificatesPEM([]byte(up.Signer)); err == nil { // none was kept before this was
+		p.Last = last
+	}
+	return p
+}
+
+func listText(list []string) string {
+	text, err := json.Marshal(list)
+	if err != nil || len(list) == 0 {
+		return "[]"
+	}
+	return string(text)
 }
 
 // apply decides in which order an answer stands.

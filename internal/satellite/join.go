@@ -52,7 +52,17 @@ func (s *Sync) answerJoin(ctx context.Context, file []byte, way Way) ([]byte, er
 		return nil, license.Refuse(license.KindInvalid, "bad-certificate-request", "make the file again with `tally sync join`", "the file does not fit its token and its key")
 	}
 	digest := sha256.Sum256(e.Payload)
-	a := &answering{Sync: s, m: m, digest: digest[:], way: way, join: &joining{token: token, key: csr.PublicKey(), site: trust.SiteID(csr.PublicKey())}}
+	join := &joining{token: token, key: csr.PublicKey(), site: trust.SiteID(csr.PublicKey())}
+	a := &answering{Sync: s, m: m, digest: digest[:], way: way, join: join, key: join.key}
+	if present := m.Exchange.Certificate; len(present) > 0 {
+		before, err := s.keys.Certified(present, join.key)
+		if err != nil {
+			return nil, license.Refuse(license.KindInvalid, "bad-certificate-request", "make the file again with `tally sync join`", "the present certificate in the file does not fit its key: %v", err)
+		}
+		if a.elsewhere, err = s.elsewhere(ctx, token.Account, join.site, before); err != nil {
+			return nil, err
+		}
+	}
 	return a.answer(ctx, func(*db.SatelliteRow) error { return nil })
 }
 
@@ -83,7 +93,11 @@ func (j *joining) admit(row *db.SatelliteRow, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("keep key: %w", err)
 	}
-	row.TokenDigest, row.TokenEndsAt, row.Site, row.PublicKey = []byte{}, 0, j.site, public
+	l, err := lineageOf(*row).joins(*row, j.site, now)
+	if err != nil {
+		return err
+	}
+	row.TokenDigest, row.TokenEndsAt, row.Site, row.PublicKey, row.Issuers = []byte{}, 0, j.site, public, l.text()
 	if row.State == stateInvited {
 		row.State = stateActive
 	}
@@ -133,7 +147,7 @@ func (j Joiner) Request(ctx context.Context, text string) ([]byte, error) {
 	}
 	m := wire.SyncRequest{Exchange: wire.SyncExchange{
 		Satellite: token.ID, Account: token.Account, Epoch: 1, Number: 1, At: j.Now().UTC().Truncate(time.Millisecond), Program: j.Version, Hosts: j.Hosts,
-		EverySeconds: int64(j.Every / time.Second), Whole: true, Token: token.Text().Reveal(), CSR: csr,
+		EverySeconds: int64(j.Every / time.Second), Whole: true, Token: token.Text().Reveal(), CSR: csr, Certificate: site.Certificate(),
 	}}
 	body, err := m.Text()
 	if err != nil {
@@ -252,6 +266,7 @@ func (j Joiner) Complete(ctx context.Context, file []byte) (Applied, error) {
 		if fresh {
 			up = db.Upstream{AccountID: p.Account, Digest: []byte{}, Privacy: "[]", Findings: "[]"}
 		}
+		up.Signer, up.LostSites = string(trust.CertificatePEM(e.Signer...)), listText(m.Identity.Lost)
 		up.SatelliteID, up.Name, up.State, up.Epoch, up.Number, up.Digest = p.Satellite, m.Exchange.Name, stateActive, m.Exchange.Epoch, m.Exchange.Number, p.Digest
 		up.JoinedAt, up.EveryS, up.Leaving, up.Trouble = store.Ms(b.Time()), int64(j.Every/time.Second), false, ""
 		if fresh {

@@ -135,7 +135,7 @@ func (s *Sync) Create(ctx context.Context, who access.Person, account string, wa
 	err = s.Authority.Books(ctx, who, id, "create satellite", func(b *authority.Books) error {
 		row := db.SatelliteRow{
 			AccountID: id, SatelliteID: trust.NewID("sat", b.Time()), Name: want.Name, NameKey: authority.NameKey(want.Name), State: stateInvited,
-			PublicKey: []byte{}, Hosts: "[]", Digest: []byte{}, Findings: "[]", CreatedAt: store.Ms(b.Time()), CreatedBy: who.ID, TokenDigest: []byte{},
+			PublicKey: []byte{}, Hosts: "[]", Issuers: "[]", Digest: []byte{}, Findings: "[]", CreatedAt: store.Ms(b.Time()), CreatedBy: who.ID, TokenDigest: []byte{},
 		}
 		if text, err = s.invite(&row, want.Days, b.Time()); err != nil {
 			return err
@@ -165,7 +165,7 @@ func insertOf(r db.SatelliteRow) db.InsertSatelliteParams {
 		AccountID: r.AccountID, SatelliteID: r.SatelliteID, Name: r.Name, NameKey: r.NameKey, State: r.State, TokenDigest: r.TokenDigest, TokenEndsAt: r.TokenEndsAt,
 		Site: r.Site, PublicKey: r.PublicKey, Hosts: r.Hosts, Program: r.Program, Epoch: r.Epoch, Number: r.Number, Digest: r.Digest, Answer: []byte{}, Findings: r.Findings,
 		EveryS: r.EveryS, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, JoinedAt: r.JoinedAt, SyncedAt: r.SyncedAt, SyncedBy: r.SyncedBy, IdentityEndsAt: r.IdentityEndsAt,
-		RemovedAt: r.RemovedAt, RemovedBy: r.RemovedBy,
+		RemovedAt: r.RemovedAt, RemovedBy: r.RemovedBy, Issuers: r.Issuers,
 	}
 }
 
@@ -178,7 +178,7 @@ func save(ctx context.Context, tx *store.Tx, r db.SatelliteRow) error {
 	err := tx.UpdateSatellite(ctx, db.UpdateSatelliteParams{
 		AccountID: r.AccountID, SatelliteID: r.SatelliteID, Name: r.Name, NameKey: r.NameKey, State: r.State, TokenDigest: r.TokenDigest, TokenEndsAt: r.TokenEndsAt,
 		Site: r.Site, PublicKey: r.PublicKey, Hosts: r.Hosts, Program: r.Program, Epoch: r.Epoch, Number: r.Number, Digest: r.Digest, Findings: r.Findings,
-		EveryS: r.EveryS, JoinedAt: r.JoinedAt, SyncedAt: r.SyncedAt, SyncedBy: r.SyncedBy, IdentityEndsAt: r.IdentityEndsAt, RemovedAt: r.RemovedAt, RemovedBy: r.RemovedBy,
+		EveryS: r.EveryS, JoinedAt: r.JoinedAt, SyncedAt: r.SyncedAt, SyncedBy: r.SyncedBy, IdentityEndsAt: r.IdentityEndsAt, RemovedAt: r.RemovedAt, RemovedBy: r.RemovedBy, Issuers: r.Issuers,
 	})
 	if err != nil {
 		return fmt.Errorf("keep satellite: %w", err)

@@ -3,6 +3,7 @@ package satellite_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -283,9 +284,16 @@ func TestRestoredDatabaseIsNoticed(t *testing.T) {
 	w.check(fresh)
 	p.desk = fresh
 	p.number--
-	p.mustReport(3, "AUTHORIZED") // the answer to its last report was lost with the database
+	p.mustReport(3, "AUTHORIZED") // the answer to its last report was lost with the database; other keys, by the root's word its desk
+	if fresh.Keys().Site() == plant.Keys().Site() {
+		t.Error("the rebuilt satellite has the old keys")
+	}
 	_, refused = w.exchange(plant)
-	wantCode(t, refused, "satellite-unknown") // the old keys are nobody's
+	wantCode(t, refused, "satellite-keys-replaced") // the old keys are nobody's
+	p.desk = plant
+	if _, err := p.report(3); !errors.Is(err, trust.ErrOtherDesk) {
+		t.Errorf("the old keys speak to a product that has heard the new ones: %v", err)
+	}
 }
 
 func transferBack(n int64) authority.Transfer {

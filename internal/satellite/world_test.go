@@ -77,7 +77,7 @@ func (w *world) join(token, address string) *desk {
 
 func (w *world) joinWith(token string, st *store.Store, dir string) *desk {
 	w.t.Helper()
-	j := satellite.Joiner{Store: st, Keys: dir, Catalog: license.DefaultCatalog(), Hosts: []string{"plant.example"}, Version: "test", Now: w.clock.Now}
+	j := w.joinerOn(st, dir)
 	file, err := j.Request(w.t.Context(), token)
 	if err != nil {
 		w.t.Fatalf("make request: %v", err)
@@ -92,6 +92,16 @@ func (w *world) joinWith(token string, st *store.Store, dir string) *desk {
 	return w.reopen(st, dir)
 }
 
+// joiner is a server on a fresh store that is about to join.
+func (w *world) joiner(address, dir string) satellite.Joiner {
+	w.t.Helper()
+	return w.joinerOn(storetest.OpenURL(w.t, address, w.clock.Now), dir)
+}
+
+func (w *world) joinerOn(st *store.Store, dir string) satellite.Joiner {
+	return satellite.Joiner{Store: st, Keys: dir, Catalog: license.DefaultCatalog(), Hosts: []string{"plant.example"}, Version: "test", Now: w.clock.Now}
+}
+
 func (w *world) reopen(st *store.Store, dir string) *desk {
 	w.t.Helper()
 	keys, err := trust.OpenKeys(dir, w.clock.Now())
@@ -99,6 +109,16 @@ func (w *world) reopen(st *store.Store, dir string) *desk {
 		w.t.Fatal(err)
 	}
 	return openDesk(w.t, dir, keys, st, w.clock, "plant.example")
+}
+
+// reopenTop is the authority on another database, with the keys that it has.
+func (w *world) reopenTop(path string) *desk {
+	w.t.Helper()
+	keys, err := trust.OpenKeys(w.top.keys, w.clock.Now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return openDesk(w.t, w.top.keys, keys, storetest.OpenURL(w.t, path, w.clock.Now), w.clock, "authority.example")
 }
 
 // sync does one whole exchange and fails when it is refused.
@@ -177,6 +197,9 @@ type product struct {
 	number            int64
 	unheard           func() error         // says again what was not answered; nil for nothing
 	sent              func(into any) error // sends the last message again, byte for byte
+	va                string
+	last              [][]byte // whose word it took last
+	identity          [][]byte // its certificate and the chain above it
 }
 
 // register registers a new product at a desk.
@@ -192,7 +215,8 @@ func (w *world) register(d *desk, va, serial string) *product {
 	if err != nil {
 		w.t.Fatalf("register: %v", err)
 	}
-	p.instance, p.number = answer.Instance, answer.Number
+	p.instance, p.number, p.va = answer.Instance, answer.Number, answer.VirtualAccount.ID
+	p.identity = append([][]byte{answer.Certificate}, p.last[1:]...)
 	return p
 }
 
@@ -212,7 +236,31 @@ func (p *product) ask(token string) (wire.Registered, error) {
 	return out, p.send("register", wire.KindRegister, "", p.nonce, 0, m, &out)
 }
 
-// send does one exchange and opens what comes back as a product does: by the root and the site of its desk.
+// introduce brings the product's certificate in place of a token.
+func (p *product) introduce() error {
+	p.t.Helper()
+	csr, err := trust.NewCSR(p.key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	nonce := "nonce-of-introduction-" + p.serial
+	m := wire.Register{Identity: p.identity, VirtualAccount: p.va, CSR: csr, Product: wire.Product{Name: "Call Bridge", PID: "CMS", Serial: p.serial, Version: "2.6", Hostname: p.host}, Nonce: nonce}
+	var out wire.Registered
+	if err := p.send("register", wire.KindRegister, "", nonce, 0, m, &out); err != nil {
+		return err
+	}
+	if out.Instance != p.instance || out.Account.ID != p.account {
+		p.t.Errorf("the product %s was brought back as %s of %s", p.instance, out.Instance, out.Account.ID)
+	}
+	chain := append([][]byte{out.Certificate}, p.last[1:]...)
+	if _, err := trust.VerifyInstance(chain, p.desk.Keys().Fingerprint(), p.clock.Now()); err != nil {
+		p.t.Errorf("the certificate that it got does not fit its chain: %v", err)
+	}
+	p.identity = chain
+	return nil
+}
+
+// send does one exchange and opens what comes back as a product does: by the root, and by whose word it took last.
 func (p *product) send(verb, kind, keyID, audience string, number int64, m, into any) error {
 	p.t.Helper()
 	payload, err := json.Marshal(m)
@@ -234,11 +282,12 @@ func (p *product) carry(verb string, envelope []byte, audience string, into any)
 	if answer == nil {
 		return refused
 	}
-	keys := p.desk.Keys()
-	e, err := trust.OpenAuthority(answer, []string{wire.KindRegistered, wire.KindAuthorized, wire.KindRefusal}, audience, trust.Pins{Root: keys.Fingerprint(), Site: keys.Site()}, p.clock.Now())
+	pins := trust.Pins{Root: p.desk.Keys().Fingerprint(), Site: trust.AnySite, Last: p.last, Account: p.account}
+	e, err := trust.OpenAuthority(answer, []string{wire.KindRegistered, wire.KindAuthorized, wire.KindRenewed, wire.KindRefusal}, audience, pins, p.clock.Now())
 	if err != nil {
-		p.t.Fatalf("open answer to %s: %v", verb, err)
+		return fmt.Errorf("open answer to %s: %w", verb, err)
 	}
+	p.last = e.Signer
 	if refused != nil {
 		return refused
 	}

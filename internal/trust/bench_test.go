@@ -24,7 +24,7 @@ func BenchmarkSealBare(b *testing.B) {
 	k := openKeys(b)
 	signed := k.Seal(productHeader(), benchPayload())
 	for b.Loop() {
-		ed25519.Sign(k.signerKey, signed)
+		ed25519.Sign(k.now().signerKey, signed)
 	}
 }
 
@@ -97,4 +97,11 @@ func BenchmarkParsePublicKey(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// forgerOf is somebody who signs with a key under the name of another one.
+func forgerOf(key ed25519.PrivateKey, thumbprint string) *Keys {
+	k := &Keys{}
+	k.ring.Store(&ring{signerKey: key, thumbprint: thumbprint})
+	return k
 }

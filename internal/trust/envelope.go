@@ -72,15 +72,18 @@ func (e Envelope) CheckNumber(n int64) error {
 // Seal signs a payload with the authority's message key as a compact JWS. h.KeyID is set here. The same input gives the
 // same bytes. It panics when the header cannot be written (see Header), which is a mistake in the calling code: what a
 // verified envelope said is always fit to be answered with.
+//
+// A header that carries the chain of the pair of keys before the one in force is signed by that pair.
 func (k *Keys) Seal(h Header, payload []byte) []byte {
-	h.KeyID = k.thumbprint
+	r := k.now().of(h.Chain)
+	h.KeyID = r.thumbprint
 	var space [512]byte
 	header, err := appendHeader(space[:0], algAuthority, h, nil)
 	if err != nil {
 		panic("trust: seal: " + err.Error())
 	}
 	b := signingInput(header, payload)
-	return appendSignature(b, ed25519.Sign(k.signerKey, b))
+	return appendSignature(b, ed25519.Sign(r.signerKey, b))
 }
 
 // SealProduct signs a payload with a product's P-256 key, which may live in hardware. With embedKey the envelope carries
@@ -275,10 +278,16 @@ func appendInteger(der, b []byte) []byte {
 
 // Pins say which authority is trusted.
 type Pins struct {
-	Root     Fingerprint
-	Signers  [][][]byte // chains of message certificates met before (Envelope.Signer), verified again at each use
-	Site     string     // the satellite whose word counts, AnySite for any; empty means the authority itself and no satellite
-	MaxBytes int        // bound of an envelope; zero means MaxEnvelope
+	Root    Fingerprint
+	Signers [][][]byte // chains of message certificates met before (Envelope.Signer), verified again at each use
+	// Site is the satellite whose word counts, AnySite for any; empty means the authority itself and no satellite.
+	Site string
+	// Last is the chain of the message certificate whose word was taken last, leaf first. It takes the place of Site: the word of
+	// its issuing key counts, and of one that follows it by the root's word, for an account where it is a satellite's. What it
+	// follows itself does not count any more.
+	Last     [][]byte
+	Account  string
+	MaxBytes int // bound of an envelope; zero means MaxEnvelope
 }
 
 // AnySite in Pins takes what the authority or any of its satellites signed.
@@ -321,8 +330,8 @@ func OpenAuthority(envelope []byte, kinds []string, audience string, pins Pins, 
 	if leaf == nil {
 		return Envelope{}, chainErr
 	}
-	if pins.Site != AnySite && pins.Site != site {
-		return Envelope{}, fmt.Errorf("%w: it was signed by %s, not by %s", ErrKey, siteName(site), siteName(pins.Site))
+	if err := pins.desk(chain); err != nil {
+		return Envelope{}, err
 	}
 	key, ok := leaf.PublicKey.(ed25519.PublicKey)
 	if !ok {

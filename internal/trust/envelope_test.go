@@ -115,7 +115,7 @@ func TestAuthorityEnvelope(t *testing.T) {
 	later := k.Seal(h, payload)
 	known := Pins{Root: k.Fingerprint(), Signers: [][][]byte{{}, other.SignerChain(), e.Signer}}
 	mixed := append(bytes.Clone(other.SignerChain()[0]), 0)
-	forged := Keys{signerKey: other.signerKey, thumbprint: k.thumbprint}
+	forged := forgerOf(other.now().signerKey, k.now().thumbprint)
 	big := k.Seal(h, make([]byte, MaxEnvelope))
 	for name, c := range map[string]struct {
 		envelope []byte
@@ -132,10 +132,10 @@ func TestAuthorityEnvelope(t *testing.T) {
 		"other root":             {first, Pins{Root: other.Fingerprint()}, testNow(), ErrChain},
 		"known of other root":    {later, Pins{Root: other.Fingerprint(), Signers: known.Signers}, testNow(), ErrChain},
 		"other authority":        {other.Seal(Header{Kind: h.Kind, Audience: h.Audience, Chain: other.SignerChain()}, nil), pins, testNow(), ErrChain},
-		"chain of another root":  {other.Seal(Header{Kind: h.Kind, Chain: [][]byte{other.signer.Raw, k.issuing.Raw, k.root.Raw}}, nil), pins, testNow(), ErrChain},
+		"chain of another root":  {other.Seal(Header{Kind: h.Kind, Chain: [][]byte{other.now().signer.Raw, k.now().issuing.Raw, k.root.Raw}}, nil), pins, testNow(), ErrChain},
 		"chain of another key":   {other.Seal(Header{Kind: h.Kind, Chain: k.SignerChain()}, nil), pins, testNow(), ErrKey},
 		"stolen certificate":     {forged.Seal(Header{Kind: h.Kind, Chain: k.SignerChain()}, nil), pins, testNow(), ErrSignature},
-		"damaged certificate":    {k.Seal(Header{Kind: h.Kind, Chain: [][]byte{mixed, k.issuing.Raw, k.root.Raw}}, nil), pins, testNow(), ErrKey},
+		"damaged certificate":    {k.Seal(Header{Kind: h.Kind, Chain: [][]byte{mixed, k.now().issuing.Raw, k.root.Raw}}, nil), pins, testNow(), ErrKey},
 		"other kind":             {k.Seal(Header{Kind: "other", Audience: h.Audience}, nil), known, testNow(), ErrKind},
 		"other audience":         {k.Seal(Header{Kind: h.Kind, Audience: "acc_01/ins_03"}, nil), known, testNow(), ErrAudience},
 		"expired, other kind":    {k.Seal(Header{Kind: "other", Audience: h.Audience}, nil), known, testNow().Add(6 * year), ErrKind},

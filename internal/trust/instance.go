@@ -149,7 +149,7 @@ func (k *Keys) PrepareInstance(csr CSR, name InstanceName, now time.Time) Prepar
 	}
 }
 
-// SignInstance signs a prepared ID certificate and returns its DER, always the same for the same p. It fails only for
+// SignInstance signs a prepared ID certificate and returns its DER, always the same for the same p and key. It fails only for
 // a p that PrepareInstance did not make from a checked CSR, or with an id that is not plain text.
 func (k *Keys) SignInstance(p PreparedInstance) (der []byte, err error) {
 	defer func() {
@@ -169,26 +169,27 @@ func (k *Keys) SignInstance(p PreparedInstance) (der []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
+	r := k.now()
 	t := x509.Certificate{
 		SerialNumber: serial, NotBefore: p.NotBefore, NotAfter: p.NotAfter,
 		Subject: pkix.Name{
 			CommonName: commonName(p.Name.Product), SerialNumber: p.Name.Instance, Organization: []string{p.Name.Account},
 		},
 		URIs: []*url.URL{
-			k.uri(instancePrefix, p.Name.Account+"/"+p.Name.Instance),
-			k.uri(udiPrefix, udiDigest(p.Name.PID, p.Name.Serial)),
+			r.uri(instancePrefix, p.Name.Account+"/"+p.Name.Instance),
+			r.uri(udiPrefix, udiDigest(p.Name.PID, p.Name.Serial)),
 		},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		Policies: policies, BasicConstraintsValid: true,
 	}
-	return x509.CreateCertificate(nil, &t, k.issuer(), key, k.issuingKey)
+	return x509.CreateCertificate(nil, &t, r.issuing, key, r.issuingKey)
 }
 
 // uri is a name in an ID certificate: tallystick:instance:… and tallystick:udi:sha256:…. Below a satellite, whose issuing
 // certificate has name constraints, names need a host part, or checkers refuse them: tallystick://instance/… and
 // tallystick://udi/….
-func (k *Keys) uri(prefix, name string) *url.URL {
-	if k.site == "" {
+func (r *ring) uri(prefix, name string) *url.URL {
+	if r.site == "" {
 		return &url.URL{Scheme: uriScheme, Opaque: prefix + name}
 	}
 	host, _, _ := strings.Cut(prefix, ":")

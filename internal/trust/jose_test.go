@@ -42,7 +42,7 @@ func TestJOSEOpensOurs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := jws.Verify(k.signer.PublicKey); err != nil || !bytes.Equal(got, payload) {
+		if got, err := jws.Verify(k.now().signer.PublicKey); err != nil || !bytes.Equal(got, payload) {
 			t.Fatalf("go-jose opens EdDSA as %q, %v", got, err)
 		}
 	}
@@ -89,7 +89,7 @@ func TestOursOpensJOSE(t *testing.T) {
 		for _, der := range k.SignerChain() {
 			x5c = append(x5c, base64.StdEncoding.EncodeToString(der))
 		}
-		b = joseSeal(t, jose.EdDSA, k.signerKey, options().WithHeader("kid", k.thumbprint).WithHeader("x5c", x5c), payload)
+		b = joseSeal(t, jose.EdDSA, k.now().signerKey, options().WithHeader("kid", k.now().thumbprint).WithHeader("x5c", x5c), payload)
 		if e, err := OpenAuthority(b, []string{h.Kind}, h.Audience, Pins{Root: k.Fingerprint()}, testNow()); err != nil || !bytes.Equal(e.Payload, payload) {
 			t.Fatalf("OpenAuthority = %+v, %v", e, err)
 		}

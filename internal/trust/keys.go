@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -19,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -52,25 +52,17 @@ const (
 var documentSigning = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 36}
 
 // Keys are an authority's own keys and certificates: a root, an issuing certificate below it, and the Ed25519 message
-// key. The root's private key is not held in memory. Safe for concurrent use.
+// key. The root's private key is not held in memory. The root stays; the other two can be replaced while the keys are in use.
+// Safe for concurrent use.
 type Keys struct {
-	root, issuing, signer *x509.Certificate
-	issuingKey            fixedSigner
-	signerKey             ed25519.PrivateKey
-	thumbprint            string
-
-	set     string                           // folder of the key files
-	site    string                           // of a satellite: who it is; empty for an authority
-	renewed atomic.Pointer[x509.Certificate] // of a satellite: its issuing certificate since the last renewal
+	root *x509.Certificate
+	set  string               // folder of the key files
+	ring atomic.Pointer[ring] // the pair of keys in force
+	turn sync.Mutex           // held while ring is replaced
 }
 
-// issuer is the issuing certificate that is in force.
-func (k *Keys) issuer() *x509.Certificate {
-	if c := k.renewed.Load(); c != nil {
-		return c
-	}
-	return k.issuing
-}
+// now is the pair of keys in force. What is made of several of its parts is made of one pair.
+func (k *Keys) now() *ring { return k.ring.Load() }
 
 // OpenKeys reads the key set in dir and makes it at the first start: root (P-256, 30 years), issuing certificate
 // (P-256, 10 years, no certificate authority below it) and message key (Ed25519, 5 years). The set appears as a whole
@@ -132,28 +124,12 @@ func makeKeys(dir, set string, now time.Time) error {
 
 // newKeySet makes the files of a set.
 func newKeySet(now time.Time) (map[string][]byte, error) {
-	root, issuing := newECKey(), newECKey()
-	_, signer, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	policies, err := purposeSigner.policies()
-	if err != nil {
-		return nil, err
-	}
+	root := newECKey()
 	from := now.UTC().Truncate(time.Second).Add(-clockSlack)
 	ca := x509.Certificate{
 		SerialNumber: randomSerial(), Subject: pkix.Name{CommonName: "Tallystick Root"},
 		NotBefore: from, NotAfter: from.Add(rootLife),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}
-	sub := ca
-	sub.SerialNumber, sub.Subject = randomSerial(), pkix.Name{CommonName: "Tallystick Issuing"}
-	sub.NotAfter, sub.MaxPathLenZero = from.Add(issuingLife), true
-	message := x509.Certificate{
-		SerialNumber: randomSerial(), Subject: pkix.Name{CommonName: "Tallystick Messages"},
-		NotBefore: from, NotAfter: from.Add(signerLife), KeyUsage: x509.KeyUsageDigitalSignature,
-		UnknownExtKeyUsage: []asn1.ObjectIdentifier{documentSigning}, Policies: policies,
 	}
 	rootDER, err := x509.CreateCertificate(nil, &ca, &ca, root.Public(), fixedSigner{root})
 	if err != nil {
@@ -163,68 +139,101 @@ func newKeySet(now time.Time) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	issuingDER, err := x509.CreateCertificate(nil, &sub, parent, issuing.Public(), fixedSigner{root})
+	der, err := x509.MarshalPKCS8PrivateKey(root)
 	if err != nil {
 		return nil, err
 	}
-	if parent, err = x509.ParseCertificate(issuingDER); err != nil {
-		return nil, err
-	}
-	signerDER, err := x509.CreateCertificate(nil, &message, parent, signer.Public(), fixedSigner{issuing})
+	files, _, err := newPair(parent, root, nil, now)
 	if err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{
-		rootCert: CertificatePEM(rootDER), issuingCert: CertificatePEM(issuingDER), signerCert: CertificatePEM(signerDER),
-	}
-	for name, key := range map[string]crypto.Signer{rootKey: root, issuingKey: issuing, signerKey: signer} {
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			return nil, err
-		}
-		files[name] = keyPEM(der)
-	}
+	files[rootCert], files[rootKey] = CertificatePEM(rootDER), keyPEM(der)
 	return files, nil
 }
 
-// readKeys reads a set and checks that its parts belong together.
+// newPair makes the files of an authority's issuing and message key below its root, and says which issuer they are. The issuer
+// follows those of before.
+func newPair(parent *x509.Certificate, root *ecdsa.PrivateKey, before []Predecessor, now time.Time) (map[string][]byte, string, error) {
+	issuing := newECKey()
+	_, signer, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, "", err
+	}
+	policies, err := purposeSigner.policies()
+	if err != nil {
+		return nil, "", err
+	}
+	from := now.UTC().Truncate(time.Second).Add(-clockSlack)
+	sub := x509.Certificate{
+		SerialNumber: randomSerial(), Subject: pkix.Name{CommonName: "Tallystick Issuing"},
+		NotBefore: from, NotAfter: from.Add(issuingLife), URIs: successionURIs(before),
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	message := x509.Certificate{
+		SerialNumber: randomSerial(), Subject: pkix.Name{CommonName: "Tallystick Messages"},
+		NotBefore: from, NotAfter: from.Add(signerLife), KeyUsage: x509.KeyUsageDigitalSignature,
+		UnknownExtKeyUsage: []asn1.ObjectIdentifier{documentSigning}, Policies: policies,
+	}
+	issuingDER, err := x509.CreateCertificate(nil, &sub, parent, issuing.Public(), fixedSigner{root})
+	if err != nil {
+		return nil, "", err
+	}
+	above, err := x509.ParseCertificate(issuingDER)
+	if err != nil {
+		return nil, "", err
+	}
+	signerDER, err := x509.CreateCertificate(nil, &message, above, signer.Public(), fixedSigner{issuing})
+	if err != nil {
+		return nil, "", err
+	}
+	files := map[string][]byte{issuingCert: CertificatePEM(issuingDER), signerCert: CertificatePEM(signerDER)}
+	for name, key := range map[string]crypto.Signer{issuingKey: issuing, signerKey: signer} {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			return nil, "", err
+		}
+		files[name] = keyPEM(der)
+	}
+	return files, siteID(&issuing.PublicKey), nil
+}
+
+// readKeys reads a set and checks that its parts belong together. The root's key may be kept elsewhere: it is needed to certify
+// satellites and to replace keys.
 func readKeys(set string) (*Keys, error) {
-	root, _, err := readPair(set, rootCert, rootKey, nil)
+	var root *x509.Certificate
+	var err error
+	if _, away := os.Lstat(filepath.Join(set, rootKey)); errors.Is(away, fs.ErrNotExist) {
+		root, err = readRoot(set)
+	} else {
+		root, _, err = readPair(set, rootCert, rootKey, nil)
+	}
 	if err != nil {
 		return nil, err
 	}
-	k, err := readBelow(set, root)
+	k := &Keys{root: root, set: set}
+	r, err := k.readRing()
 	if err != nil {
 		return nil, err
 	}
-	if !hasPurpose(k.signer, purposeSigner) {
-		return nil, fmt.Errorf("%s: not the certificate of a message key", filepath.Join(set, signerCert))
-	}
+	k.ring.Store(r)
 	return k, nil
 }
 
-// readBelow reads what stands below the root in a set: the issuing certificate and the message key.
-func readBelow(set string, root *x509.Certificate) (*Keys, error) {
-	issuing, issuingSigner, err := readPair(set, issuingCert, issuingKey, root)
+// readRoot reads the root certificate of a set.
+func readRoot(set string) (*x509.Certificate, error) {
+	path := filepath.Join(set, rootCert)
+	der, err := readPEM(path, certBlock)
 	if err != nil {
 		return nil, err
 	}
-	signer, messageSigner, err := readPair(set, signerCert, signerKey, issuing)
+	root, err := x509.ParseCertificate(der)
+	if err == nil {
+		err = root.CheckSignatureFrom(root)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s is damaged: %w", path, err)
 	}
-	issuingEC, ok := issuingSigner.(*ecdsa.PrivateKey)
-	if !ok || issuingEC.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("%s: not a P-256 key", filepath.Join(set, issuingKey))
-	}
-	message, ok := messageSigner.(ed25519.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%s: not an Ed25519 key", filepath.Join(set, signerKey))
-	}
-	return &Keys{
-		root: root, issuing: issuing, signer: signer,
-		issuingKey: fixedSigner{issuingEC}, signerKey: message, thumbprint: thumbprint(signer.Raw), set: set,
-	}, nil
+	return root, nil
 }
 
 // readPair reads a certificate, signed by parent (nil: by itself), and the key that it certifies.
@@ -282,16 +291,19 @@ func readPEM(path, blockType string) ([]byte, error) {
 func (k *Keys) RootPEM() []byte { return CertificatePEM(k.root.Raw) }
 
 // ChainPEM returns what stands between an ID certificate and trust: the issuing certificate and the root.
-func (k *Keys) ChainPEM() []byte { return CertificatePEM(k.issuer().Raw, k.root.Raw) }
+func (k *Keys) ChainPEM() []byte { return CertificatePEM(k.now().issuing.Raw, k.root.Raw) }
 
 // Fingerprint returns the fingerprint of the root certificate.
 func (k *Keys) Fingerprint() Fingerprint { return Of(k.root.Raw) }
 
 // SignerThumbprint returns the base64url SHA-256 of the message certificate; it is the key id of sealed envelopes.
-func (k *Keys) SignerThumbprint() string { return k.thumbprint }
+func (k *Keys) SignerThumbprint() string { return k.now().thumbprint }
 
 // SignerChain returns the message certificate and its chain to the root in DER, for Header.Chain.
-func (k *Keys) SignerChain() [][]byte { return [][]byte{k.signer.Raw, k.issuer().Raw, k.root.Raw} }
+func (k *Keys) SignerChain() [][]byte {
+	r := k.now()
+	return [][]byte{r.signer.Raw, r.issuing.Raw, k.root.Raw}
+}
 
 // ServerCertificate makes a P-256 key and a certificate for TLS servers: 397 days, names are DNS names or IP addresses; at a
 // satellite, those that its authority did not certify it for are left out.
@@ -310,9 +322,9 @@ func (k *Keys) ServerCertificate(names []string, now time.Time) (tls.Certificate
 		NotBefore: from, NotAfter: from.Add(serverLife), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, Policies: policies, BasicConstraintsValid: true,
 	}
-	issuer := k.issuer()
+	r := k.now()
 	for _, name := range names {
-		if k.site != "" && !permits(issuer, name) {
+		if r.site != "" && !permits(r.issuing, name) {
 			continue // its own authority did not certify it for that
 		}
 		if ip := net.ParseIP(name); ip != nil {
@@ -322,7 +334,7 @@ func (k *Keys) ServerCertificate(names []string, now time.Time) (tls.Certificate
 		}
 	}
 	key := newECKey()
-	der, err := x509.CreateCertificate(nil, &t, issuer, key.Public(), k.issuingKey)
+	der, err := x509.CreateCertificate(nil, &t, r.issuing, key.Public(), r.issuingKey)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("server certificate for %q: %w", names, err)
 	}
@@ -330,7 +342,16 @@ func (k *Keys) ServerCertificate(names []string, now time.Time) (tls.Certificate
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("server certificate for %q: %w", names, err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der, issuer.Raw, k.root.Raw}, PrivateKey: key, Leaf: leaf}, nil
+	return tls.Certificate{Certificate: [][]byte{der, r.issuing.Raw, k.root.Raw}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+// Issued tells whether a certificate was signed with the issuing key in force.
+func (k *Keys) Issued(der []byte) bool {
+	if len(der) > maxCertificate {
+		return false
+	}
+	cert, err := x509.ParseCertificate(der)
+	return err == nil && cert.CheckSignatureFrom(k.now().issuing) == nil
 }
 
 // fixedSigner signs as RFC 6979 says, without randomness, so that the same certificate made again is the same bytes.

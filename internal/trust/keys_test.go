@@ -37,7 +37,7 @@ func TestOpenKeysTwice(t *testing.T) {
 		life    time.Duration
 		ca      bool
 		pathLen int
-	}{first.root: {30 * year, true, -1}, first.issuing: {10 * year, true, 0}, first.signer: {5 * year, false, -1}} {
+	}{first.root: {30 * year, true, -1}, first.now().issuing: {10 * year, true, 0}, first.now().signer: {5 * year, false, -1}} {
 		if got := cert.NotAfter.Sub(cert.NotBefore); got != want.life || cert.IsCA != want.ca || (want.ca && cert.MaxPathLen != want.pathLen) {
 			t.Errorf("%s: %s, CA %t, path length %d, want %+v", cert.Subject, got, cert.IsCA, cert.MaxPathLen, want)
 		}
@@ -132,6 +132,10 @@ func TestOpenKeysDamaged(t *testing.T) {
 			}
 			_, err := OpenKeys(dir, testNow())
 			switch {
+			case name == rootKey && data == nil:
+				if err != nil {
+					t.Errorf("without the key of the root, which may be kept elsewhere: %v", err)
+				}
 			case err == nil:
 				t.Errorf("%s %s: accepted", name, kind)
 			// A foreign root is whole in itself; its own key then does not fit.
@@ -174,7 +178,7 @@ func TestInstanceCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	key, prepared, der := instance(t, k)
-	chain := [][]byte{der, k.issuing.Raw, k.root.Raw}
+	chain := [][]byte{der, k.now().issuing.Raw, k.root.Raw}
 	got, err := VerifyInstance(chain, k.Fingerprint(), testNow())
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +214,7 @@ func TestInstanceCertificate(t *testing.T) {
 		"no issuing":        {[][]byte{der, k.root.Raw}, k.Fingerprint(), testNow(), ErrChain},
 		"root alone":        {chain[2:], k.Fingerprint(), testNow(), ErrChain},
 		"too long":          {[][]byte{der, der, der, der, k.root.Raw}, k.Fingerprint(), testNow(), ErrChain},
-		"not DER":           {[][]byte{{1}, k.issuing.Raw, k.root.Raw}, k.Fingerprint(), testNow(), ErrChain},
+		"not DER":           {[][]byte{{1}, k.now().issuing.Raw, k.root.Raw}, k.Fingerprint(), testNow(), ErrChain},
 		"oversize":          {[][]byte{make([]byte, maxCertificate+1), k.root.Raw}, k.Fingerprint(), testNow(), ErrChain},
 	} {
 		got, err := VerifyInstance(c.chain, c.root, c.now)
@@ -224,7 +228,7 @@ func TestInstanceCertificate(t *testing.T) {
 	for i := range der {
 		mutant := bytes.Clone(der)
 		mutant[i] ^= 1
-		if _, err := VerifyInstance([][]byte{mutant, k.issuing.Raw, k.root.Raw}, k.Fingerprint(), testNow()); !errors.Is(err, ErrChain) {
+		if _, err := VerifyInstance([][]byte{mutant, k.now().issuing.Raw, k.root.Raw}, k.Fingerprint(), testNow()); !errors.Is(err, ErrChain) {
 			t.Fatalf("byte %d flipped: %v", i, err)
 		}
 	}
@@ -353,7 +357,7 @@ func TestOpenSSLVerifies(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string][]byte{
 		"root.pem": k.RootPEM(), "chain.pem": k.ChainPEM(), "id-cert.pem": CertificatePEM(der),
-		"server.pem": CertificatePEM(server.Certificate[0]), "signer.pem": CertificatePEM(k.signer.Raw),
+		"server.pem": CertificatePEM(server.Certificate[0]), "signer.pem": CertificatePEM(k.now().signer.Raw),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)

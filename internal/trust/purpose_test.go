@@ -21,11 +21,11 @@ func issue(t testing.TB, k *Keys, p purpose, key any, names ...string) [][]byte 
 	}
 	der, err := x509.CreateCertificate(nil, &x509.Certificate{
 		SerialNumber: randomSerial(), NotBefore: testNow(), NotAfter: testNow().Add(year), Policies: policies, DNSNames: names,
-	}, k.issuing, key, k.issuingKey)
+	}, k.now().issuing, key, k.now().issuingKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return [][]byte{der, k.issuing.Raw, k.root.Raw}
+	return [][]byte{der, k.now().issuing.Raw, k.root.Raw}
 }
 
 // A certificate of one purpose is never accepted for another.
@@ -47,7 +47,7 @@ func TestPurposesAreNotConfused(t *testing.T) {
 			}
 		}
 		// The same with a whole envelope, signed by the key that is certified.
-		forger := Keys{signerKey: key, thumbprint: thumbprint(chain[0])}
+		forger := forgerOf(key, thumbprint(chain[0]))
 		sealed := forger.Seal(Header{Kind: "k", Chain: chain}, nil)
 		_, err := OpenAuthority(sealed, []string{"k"}, "", pins, testNow())
 		if ok := has == purposeSigner; ok != (err == nil) || (!ok && !errors.Is(err, ErrChain)) {
@@ -56,7 +56,7 @@ func TestPurposesAreNotConfused(t *testing.T) {
 	}
 	// The issuing certificate and the root have no purpose of their own.
 	for _, want := range purposes {
-		if _, err := verifyChain([][]byte{k.issuing.Raw, k.root.Raw}, k.Fingerprint(), want, testNow()); !errors.Is(err, ErrChain) {
+		if _, err := verifyChain([][]byte{k.now().issuing.Raw, k.root.Raw}, k.Fingerprint(), want, testNow()); !errors.Is(err, ErrChain) {
 			t.Errorf("issuing certificate as %s: %v", want, err)
 		}
 	}
@@ -96,9 +96,9 @@ func TestPinnedTLS(t *testing.T) {
 	short := good
 	short.Certificate = good.Certificate[:2]
 	mixed := certify(other, "tally.example")
-	mixed.Certificate = append(mixed.Certificate, k.root.Raw, k.issuing.Raw)
+	mixed.Certificate = append(mixed.Certificate, k.root.Raw, k.now().issuing.Raw)
 	key, _, der := instance(t, k)
-	product := tls.Certificate{Certificate: [][]byte{der, k.issuing.Raw, k.root.Raw}, PrivateKey: key}
+	product := tls.Certificate{Certificate: [][]byte{der, k.now().issuing.Raw, k.root.Raw}, PrivateKey: key}
 	foreign := NewProductKey()
 	plainServer := tls.Certificate{Certificate: issue(t, k, purposeArc+".99", foreign.Public(), "tally.example"), PrivateKey: foreign}
 

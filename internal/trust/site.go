@@ -4,7 +4,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -43,13 +42,14 @@ const (
 // ErrRootKeyAway is the error of certifying a satellite where the key file of the root is not in its folder.
 var ErrRootKeyAway = errors.New("the key of the root certificate is not in the key folder")
 
-// Site is a satellite's own keys, certified or not yet.
+// Site is a pair of keys of a satellite, certified or not yet.
 type Site struct {
-	dir     string
+	set     string // the satellite's key set
+	pair    string // folder of this pair
 	issuing *ecdsa.PrivateKey
 }
 
-// OpenSite opens the keys of a satellite in dir and makes them at the first time. Until Complete they have no
+// OpenSite opens the keys of a satellite in dir that are in force and makes them at the first time. Until Complete they have no
 // certificates, and OpenKeys does not look at them.
 func OpenSite(dir string) (*Site, error) {
 	set := filepath.Join(dir, siteSet)
@@ -58,7 +58,15 @@ func OpenSite(dir string) (*Site, error) {
 			return nil, fmt.Errorf("make a satellite's keys in %s: %w", dir, err)
 		}
 	}
-	path := filepath.Join(set, issuingKey)
+	pair, err := inForce(set)
+	if err != nil {
+		return nil, fmt.Errorf("open a satellite's keys: %w", err)
+	}
+	return openSite(set, pair)
+}
+
+func openSite(set, pair string) (*Site, error) {
+	path := filepath.Join(pair, issuingKey)
 	der, err := readPEM(path, keyBlock)
 	if err != nil {
 		return nil, fmt.Errorf("open a satellite's keys: %w", err)
@@ -68,12 +76,12 @@ func OpenSite(dir string) (*Site, error) {
 	if err != nil || !ok || key.Curve != elliptic.P256() {
 		return nil, fmt.Errorf("open a satellite's keys: %s is damaged", path)
 	}
-	return &Site{dir: dir, issuing: key}, nil
+	return &Site{set: set, pair: pair, issuing: key}, nil
 }
 
-// makeSite makes the two keys in a folder that gets its name when they are whole.
+// makeSite makes the first pair of keys in a folder that gets its name when they are whole.
 func makeSite(dir, set string) error {
-	_, signer, err := ed25519.GenerateKey(rand.Reader)
+	files, _, err := newSitePair()
 	if err != nil {
 		return err
 	}
@@ -85,12 +93,8 @@ func makeSite(dir, set string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(temp) }() // nothing there after the rename
-	for name, key := range map[string]any{issuingKey: newECKey(), signerKey: signer} {
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			return err
-		}
-		if err := WriteFile(filepath.Join(temp, name), keyPEM(der), 0o600); err != nil {
+	for name, text := range files {
+		if err := WriteFile(filepath.Join(temp, name), text, 0o600); err != nil {
 			return err
 		}
 	}
@@ -103,7 +107,24 @@ func makeSite(dir, set string) error {
 	return syncDir(dir)
 }
 
-// ID names the satellite: it is made of its issuing key, so no two have the same and it lasts as long as the key.
+// newSitePair makes the files of a satellite's issuing and message key, not certified yet, and says who the satellite is with them.
+func newSitePair() (map[string][]byte, string, error) {
+	_, signer, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, "", err
+	}
+	issuing, files := newECKey(), map[string][]byte{}
+	for name, key := range map[string]any{issuingKey: issuing, signerKey: signer} {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			return nil, "", err
+		}
+		files[name] = keyPEM(der)
+	}
+	return files, siteID(&issuing.PublicKey), nil
+}
+
+// ID names the satellite: it is made of its issuing key, so no two have the same, and it lasts as long as the key.
 func (s *Site) ID() string { return siteID(&s.issuing.PublicKey) }
 
 // SiteID is the ID of the satellite with this issuing key.
@@ -134,21 +155,21 @@ func (s *Site) SealFile(h Header, text []byte) ([]byte, error) {
 }
 
 // Complete keeps the certificates that the authority gave, after checking that they are for this satellite and lead to
-// root: from then on OpenKeys returns this satellite's keys. With certificates there already it renews them.
+// root: from then on OpenKeys returns this satellite's keys, unless the pair is the next one. With certificates there already it
+// renews them.
 func (s *Site) Complete(issuing, rootDER []byte, root Fingerprint, now time.Time) error {
 	cert, err := checkSite(issuing, rootDER, root, &s.issuing.PublicKey)
 	if err != nil {
 		return err
 	}
-	set := filepath.Join(s.dir, siteSet)
-	der, err := readPEM(filepath.Join(set, signerKey), keyBlock)
+	der, err := readPEM(filepath.Join(s.pair, signerKey), keyBlock)
 	if err != nil {
 		return err
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(der)
 	signer, ok := parsed.(ed25519.PrivateKey)
 	if err != nil || !ok {
-		return fmt.Errorf("%s is damaged", filepath.Join(set, signerKey))
+		return fmt.Errorf("%s is damaged", filepath.Join(s.pair, signerKey))
 	}
 	policies, err := purposeSatellite.policies()
 	if err != nil {
@@ -164,15 +185,24 @@ func (s *Site) Complete(issuing, rootDER []byte, root Fingerprint, now time.Time
 	if err != nil {
 		return fmt.Errorf("certify the message key: %w", err)
 	}
-	if _, err := os.Lstat(filepath.Join(set, signerCert)); errors.Is(err, fs.ErrNotExist) {
-		if err := WriteFile(filepath.Join(set, signerCert), CertificatePEM(signerDER), 0o600); err != nil {
+	if _, err := os.Lstat(filepath.Join(s.pair, signerCert)); errors.Is(err, fs.ErrNotExist) {
+		if err := WriteFile(filepath.Join(s.pair, signerCert), CertificatePEM(signerDER), 0o600); err != nil {
 			return err
 		}
 	}
-	if err := WriteFile(filepath.Join(set, rootCert), CertificatePEM(rootDER), 0o600); err != nil {
+	if err := WriteFile(filepath.Join(s.set, rootCert), CertificatePEM(rootDER), 0o600); err != nil {
 		return err
 	}
-	return WriteFile(filepath.Join(set, issuingCert), CertificatePEM(issuing), 0o600) // the last: it makes the set whole
+	return WriteFile(filepath.Join(s.pair, issuingCert), CertificatePEM(issuing), 0o600) // the last: it makes the pair whole
+}
+
+// Certificate is the issuing certificate of the pair in DER, nil when there is none yet.
+func (s *Site) Certificate() []byte {
+	der, err := readPEM(filepath.Join(s.pair, issuingCert), certBlock)
+	if err != nil {
+		return nil
+	}
+	return der
 }
 
 // checkSite checks an issuing certificate of a satellite: by this root, for this key, with the purposes of a satellite.
@@ -197,30 +227,34 @@ func checkSite(issuing, rootDER []byte, root Fingerprint, key *ecdsa.PublicKey) 
 	return cert, nil
 }
 
+// Certified checks that an issuing certificate is of this root, for this key of a satellite, and says what the key follows.
+func (k *Keys) Certified(issuing []byte, key *ecdsa.PublicKey) ([]Predecessor, error) {
+	cert, err := checkSite(issuing, k.root.Raw, k.Fingerprint(), key)
+	if err != nil {
+		return nil, err
+	}
+	return predecessors(cert), nil
+}
+
 // openSiteKeys reads a satellite's keys, nil when there are none in dir or they are not certified yet.
 func openSiteKeys(dir string) (*Keys, error) {
 	set := filepath.Join(dir, siteSet)
 	if _, err := os.Lstat(filepath.Join(set, issuingCert)); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	der, err := readPEM(filepath.Join(set, rootCert), certBlock)
+	root, err := readRoot(set)
 	if err != nil {
 		return nil, fmt.Errorf("open keys: %w", err)
 	}
-	root, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("open keys: %s is damaged: %w", filepath.Join(set, rootCert), err)
-	}
-	k, err := readBelow(set, root)
+	k := &Keys{root: root, set: set}
+	r, err := k.readRing()
 	if err != nil {
 		return nil, fmt.Errorf("open keys: %w", err)
 	}
-	if !hasPurpose(k.signer, purposeSatellite) {
-		return nil, fmt.Errorf("open keys: %s: not the certificate of a satellite's message key", filepath.Join(set, signerCert))
+	if r.site == "" {
+		return nil, fmt.Errorf("open keys: %s: not the certificate of a satellite", filepath.Join(r.set, issuingCert))
 	}
-	if k.site = siteOfIssuer(k.issuing); k.site == "" {
-		return nil, fmt.Errorf("open keys: %s: not the certificate of a satellite", filepath.Join(set, issuingCert))
-	}
+	k.ring.Store(r)
 	return k, nil
 }
 
@@ -229,56 +263,55 @@ func (k *Keys) Site() string {
 	if k == nil {
 		return ""
 	}
-	return k.site
+	return k.now().site
 }
 
 // RootDER returns the root certificate in DER.
 func (k *Keys) RootDER() []byte { return k.root.Raw }
 
 // SiteEnds is when a satellite's issuing certificate ends.
-func (k *Keys) SiteEnds() time.Time { return k.issuer().NotAfter.UTC() }
+func (k *Keys) SiteEnds() time.Time { return k.now().issuing.NotAfter.UTC() }
 
 // RenewSite puts a new issuing certificate of this satellite in force, for the same key, and keeps it in the key folder.
 // One that ends earlier than the present one changes nothing.
 func (k *Keys) RenewSite(issuing []byte) error {
-	cert, err := checkSite(issuing, k.root.Raw, k.Fingerprint(), k.issuingKey.Public().(*ecdsa.PublicKey))
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	r := *k.now()
+	cert, err := checkSite(issuing, k.root.Raw, k.Fingerprint(), r.issuingKey.Public().(*ecdsa.PublicKey))
 	if err != nil {
 		return err
 	}
-	if k.site == "" || !cert.NotAfter.After(k.issuer().NotAfter) {
+	if r.site == "" || !cert.NotAfter.After(r.issuing.NotAfter) {
 		return nil
 	}
-	if err := WriteFile(filepath.Join(k.set, issuingCert), CertificatePEM(issuing), 0o600); err != nil {
+	if err := WriteFile(filepath.Join(r.set, issuingCert), CertificatePEM(issuing), 0o600); err != nil {
 		return fmt.Errorf("keep the renewed certificate: %w", err)
 	}
-	k.renewed.Store(cert)
+	r.issuing = cert
+	k.ring.Store(&r)
 	return nil
 }
 
 // CertifySite signs the issuing certificate of a satellite, valid from now for SiteLife. hosts are the DNS names and
-// addresses that its server certificates may hold; nothing else can stand in them. The root's key is read from its file
-// for this one act; where it is kept elsewhere, the error is ErrRootKeyAway.
-func (k *Keys) CertifySite(key *ecdsa.PublicKey, hosts []string, now time.Time) ([]byte, error) {
-	if k.site != "" {
+// addresses that its server certificates may hold; nothing else can stand in them. before are the keys that this one follows.
+// The root's key is read from its file for this one act; where it is kept elsewhere, the error is ErrRootKeyAway.
+func (k *Keys) CertifySite(key *ecdsa.PublicKey, hosts []string, before []Predecessor, now time.Time) ([]byte, error) {
+	if k.Site() != "" {
 		return nil, errors.New("a satellite certifies no satellites")
 	}
-	der, err := readPEM(filepath.Join(k.set, rootKey), keyBlock)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrRootKeyAway
+	if slices.ContainsFunc(before, func(p Predecessor) bool { return p.Account == "" || p.Issuer == siteID(key) }) {
+		return nil, errors.New("a satellite follows satellites only, and not itself")
 	}
+	signer, err := k.rootSigner()
 	if err != nil {
 		return nil, err
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
-	signer, ok := parsed.(*ecdsa.PrivateKey)
-	if err != nil || !ok {
-		return nil, fmt.Errorf("%s is damaged", filepath.Join(k.set, rootKey))
 	}
 	from := now.UTC().Truncate(time.Second)
 	t := x509.Certificate{
 		SerialNumber: randomSerial(), Subject: pkix.Name{CommonName: "Tallystick Satellite", SerialNumber: siteID(key)},
 		NotBefore: from.Add(-clockSlack), NotAfter: from.Add(SiteLife), IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, PermittedDNSDomainsCritical: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, PermittedDNSDomainsCritical: true, URIs: successionURIs(before),
 	}
 	for _, p := range []purpose{purposeInstance, purposeSatellite, purposeServer} {
 		policies, err := p.policies()
@@ -291,6 +324,24 @@ func (k *Keys) CertifySite(key *ecdsa.PublicKey, hosts []string, now time.Time) 
 		return nil, err
 	}
 	return x509.CreateCertificate(nil, &t, k.root, key, fixedSigner{signer})
+}
+
+// rootSigner reads the root's key from its file.
+func (k *Keys) rootSigner() (*ecdsa.PrivateKey, error) {
+	path := filepath.Join(k.set, rootKey)
+	der, err := readPEM(path, keyBlock)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrRootKeyAway
+	}
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	signer, ok := parsed.(*ecdsa.PrivateKey)
+	if err != nil || !ok || !signer.PublicKey.Equal(k.root.PublicKey) {
+		return nil, fmt.Errorf("%s is damaged or of another root", path)
+	}
+	return signer, nil
 }
 
 // constrain writes the name constraints (RFC 5280, section 4.2.1.10). A kind of name without any is shut out as a whole:
@@ -345,14 +396,10 @@ func CheckHosts(hosts []string) error {
 // SiteOf says which satellite a chain of certificates (leaf first) claims to be of, empty for an authority's. Nothing of it
 // is verified.
 func SiteOf(chain [][]byte) string {
-	if len(chain) < 3 || len(chain[1]) > maxCertificate {
-		return ""
+	if cert := issuerIn(chain); cert != nil {
+		return siteOfIssuer(cert)
 	}
-	cert, err := x509.ParseCertificate(chain[1])
-	if err != nil {
-		return ""
-	}
-	return siteOfIssuer(cert)
+	return ""
 }
 
 // siteOfIssuer is the satellite of an issuing certificate. That is told by its purposes and not by its name.
@@ -363,22 +410,14 @@ func siteOfIssuer(c *x509.Certificate) string {
 	return c.Subject.SerialNumber
 }
 
-func siteName(site string) string {
-	if site == "" {
-		return "the authority itself"
-	}
-	return "the satellite " + site
-}
-
 // Pseudonym replaces a text that is not to leave this site: the same text has the same pseudonym here, no other site can
 // tell which it was, and none can find it by trying. It is 16 characters of base 32.
 func (k *Keys) Pseudonym(kind, text string) string {
-	key, err := hkdf.Key(sha256.New, k.signerKey.Seed(), nil, "tallystick pseudonyms 1", 32)
-	if err != nil {
-		panic("trust: the key of pseudonyms cannot be made: " + err.Error()) // its sizes are constants
-	}
-	mac := hmac.New(sha256.New, key)
+	mac := hmac.New(sha256.New, k.now().pseudonym)
 	sum := Digest("tallystick pseudonym 1", []byte(kind), []byte(text))
 	mac.Write(sum[:])
 	return credentialEncoding.EncodeToString(mac.Sum(nil)[:10])
 }
+
+// pseudonymKey is the key of pseudonyms that a message key makes. The pairs of keys after it keep it.
+func pseudonymKey(seed []byte) []byte { return derived(seed, "tallystick pseudonyms 1") }

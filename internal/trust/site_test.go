@@ -26,7 +26,7 @@ func newSite(t testing.TB, k *Keys, hosts ...string) (*Site, *Keys) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := k.CertifySite(csr.PublicKey(), hosts, testNow())
+	der, err := k.CertifySite(csr.PublicKey(), hosts, nil, testNow())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestSatelliteCannotRaiseItself(t *testing.T) {
 			t.Errorf("a certificate of %s as %s: %v", c.has, c.want, err)
 		}
 	}
-	if _, err := sat.CertifySite(&NewProductKey().PublicKey, nil, testNow()); err == nil {
+	if _, err := sat.CertifySite(&NewProductKey().PublicKey, nil, nil, testNow()); err == nil {
 		t.Error("a satellite certifies a satellite")
 	}
 }
@@ -155,7 +155,7 @@ func TestSatelliteServerNames(t *testing.T) {
 	if err != nil || len(own.Leaf.DNSNames) != 1 || len(own.Leaf.IPAddresses) != 1 {
 		t.Errorf("its own server certificate is for %v and %v, %v", own.Leaf.DNSNames, own.Leaf.IPAddresses, err)
 	}
-	if _, err := k.CertifySite(&NewProductKey().PublicKey, []string{"*.example"}, testNow()); err == nil {
+	if _, err := k.CertifySite(&NewProductKey().PublicKey, []string{"*.example"}, nil, testNow()); err == nil {
 		t.Error("a wildcard is certified")
 	}
 }
@@ -182,14 +182,14 @@ func TestSatelliteRenewal(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := testNow().Add(30 * day)
-	other, err := k.CertifySite(&NewProductKey().PublicKey, nil, later)
+	other, err := k.CertifySite(&NewProductKey().PublicKey, nil, nil, later)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := sat.RenewSite(other); !errors.Is(err, ErrChain) {
 		t.Errorf("renewal for another key: %v", err)
 	}
-	der, err := k.CertifySite(&site.issuing.PublicKey, []string{"one.example"}, later)
+	der, err := k.CertifySite(&site.issuing.PublicKey, []string{"one.example"}, nil, later)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,18 +198,18 @@ func TestSatelliteRenewal(t *testing.T) {
 			t.Fatalf("renewed until %s: %v", sat.SiteEnds(), err)
 		}
 	}
-	in, err := VerifyInstance([][]byte{id, sat.issuer().Raw, k.root.Raw}, k.Fingerprint(), testNow())
+	in, err := VerifyInstance([][]byte{id, sat.now().issuing.Raw, k.root.Raw}, k.Fingerprint(), testNow())
 	if err != nil || in.Account != name.Account || in.Instance != name.Instance || !in.HasUDI("P", "1") {
 		t.Errorf("an ID certificate after the renewal: %+v, %v", in, err)
 	}
-	again, err := OpenKeys(site.dir, later)
+	again, err := OpenKeys(filepath.Dir(site.set), later)
 	if err != nil || !again.SiteEnds().Equal(sat.SiteEnds()) || again.SignerThumbprint() != sat.SignerThumbprint() {
 		t.Errorf("after a restart: until %s, %v", again.SiteEnds(), err)
 	}
 	if err := os.Remove(filepath.Join(k.set, rootKey)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.CertifySite(&site.issuing.PublicKey, nil, later); !errors.Is(err, ErrRootKeyAway) {
+	if _, err := k.CertifySite(&site.issuing.PublicKey, nil, nil, later); !errors.Is(err, ErrRootKeyAway) {
 		t.Errorf("without the root's key: %v", err)
 	}
 }

@@ -80,12 +80,16 @@ func (p Product) Check() error {
 	return nil
 }
 
-// Register asks for an identity. It is signed by the key whose certificate request it carries.
+// Register asks for an identity. It is signed by the key whose certificate request it carries. A product that is registered, and that
+// its desk has lost, brings its ID certificate in place of a token.
 type Register struct {
 	Token   string  `json:"token"`
 	CSR     []byte  `json:"csr"` // PKCS #10, DER
 	Product Product `json:"product"`
 	Force   bool    `json:"force,omitempty"`
+	// Identity is the ID certificate with the chain above it, issuing and root, in DER; VirtualAccount the id of where the product was.
+	Identity       [][]byte `json:"identity,omitempty"`
+	VirtualAccount string   `json:"virtualAccount,omitempty"`
 	// Nonce makes the request repeatable: the same nonce with the same key gets the same instance and costs no second use
 	// of the token.
 	Nonce string `json:"nonce"`
@@ -203,6 +207,7 @@ type Refusal struct {
 // Codes of refusals that products act on.
 const (
 	CodeAlreadyRegistered = "already-registered"
+	CodeUnknown           = "instance-unknown"
 	CodeRemoved           = "instance-removed"
 	CodeNumber            = "exchange-number"
 )
@@ -225,8 +230,11 @@ func Decode(payload []byte, into interface{ Check() error }) error {
 
 // Check refuses a registration that lacks a part.
 func (m Register) Check() error {
-	if m.Token == "" || len(m.Token) > 256 {
+	if (m.Token == "") == (len(m.Identity) == 0) || len(m.Token) > 256 {
 		return malformed("the registration token is missing or longer than 256 characters")
+	}
+	if len(m.Identity) > 4 || len(m.VirtualAccount) > MaxText {
+		return malformed("the chain of the certificate or the virtual account is too long")
 	}
 	if len(m.CSR) == 0 {
 		return malformed("the certificate request is missing")

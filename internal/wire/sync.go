@@ -60,6 +60,8 @@ type SyncExchange struct {
 	Whole        bool   `json:"whole,omitempty"` // it lost its database or went back to an older one, and asks for everything
 	Token        string `json:"token,omitempty"` // in the first message only
 	CSR          []byte `json:"csr,omitempty"`   // in the first message only: PKCS #10, DER
+	// Certificate is the issuing certificate that the key of CSR has already, if it has one.
+	Certificate []byte `json:"certificate,omitempty"` // DER
 }
 
 // SyncVA is a virtual account of the satellite.
@@ -173,6 +175,8 @@ type SyncIdentity struct {
 	Certificate []byte    `json:"certificate"` // DER
 	Root        []byte    `json:"root"`        // DER
 	EndsAt      time.Time `json:"endsAt"`
+	// Lost are the sites that this satellite was before and that were lost.
+	Lost []string `json:"lost,omitempty"`
 }
 
 // SyncOrder is a purchase of which the satellite holds a part.

@@ -592,6 +592,7 @@ type Satellite struct {
 	IdentityEndsAt int64
 	RemovedAt      int64
 	RemovedBy      string
+	Issuers        string
 }
 
 type SatelliteInstance struct {
@@ -676,6 +677,8 @@ type Upstream struct {
 	TriedAt     int64
 	Trouble     string
 	Findings    string
+	Signer      string
+	LostSites   string
 }
 
 type UpstreamStock struct {

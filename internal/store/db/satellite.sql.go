@@ -60,8 +60,8 @@ func (q *Queries) InsertRecall(ctx context.Context, arg InsertRecallParams) erro
 
 const insertSatellite = `-- name: InsertSatellite :execrows
 INSERT INTO satellite (account_id, satellite_id, name, name_key, state, token_digest, token_ends_at, site, public_key, hosts, program, epoch, number,
-  digest, answer, findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+  digest, answer, findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by, issuers)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
 ON CONFLICT (account_id, name_key) DO NOTHING
 `
 
@@ -91,6 +91,7 @@ type InsertSatelliteParams struct {
 	IdentityEndsAt int64
 	RemovedAt      int64
 	RemovedBy      string
+	Issuers        string
 }
 
 func (q *Queries) InsertSatellite(ctx context.Context, arg InsertSatelliteParams) (int64, error) {
@@ -120,6 +121,7 @@ func (q *Queries) InsertSatellite(ctx context.Context, arg InsertSatelliteParams
 		arg.IdentityEndsAt,
 		arg.RemovedAt,
 		arg.RemovedBy,
+		arg.Issuers,
 	)
 	if err != nil {
 		return 0, err
@@ -129,8 +131,8 @@ func (q *Queries) InsertSatellite(ctx context.Context, arg InsertSatelliteParams
 
 const insertUpstream = `-- name: InsertUpstream :exec
 INSERT INTO upstream (account_id, satellite_id, name, state, epoch, number, digest, answered, whole, leaving, privacy, every_s, joined_at, exported_at,
-  synced_at, synced_by, tried_at, trouble, findings)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+  synced_at, synced_by, tried_at, trouble, findings, signer, lost_sites)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 `
 
 type InsertUpstreamParams struct {
@@ -153,6 +155,8 @@ type InsertUpstreamParams struct {
 	TriedAt     int64
 	Trouble     string
 	Findings    string
+	Signer      string
+	LostSites   string
 }
 
 func (q *Queries) InsertUpstream(ctx context.Context, arg InsertUpstreamParams) error {
@@ -176,6 +180,8 @@ func (q *Queries) InsertUpstream(ctx context.Context, arg InsertUpstreamParams) 
 		arg.TriedAt,
 		arg.Trouble,
 		arg.Findings,
+		arg.Signer,
+		arg.LostSites,
 	)
 	return err
 }
@@ -573,7 +579,7 @@ func (q *Queries) RestoredPurchase(ctx context.Context, arg RestoredPurchasePara
 
 const satellite = `-- name: Satellite :one
 SELECT account_id, satellite_id, name, name_key, state, token_digest, token_ends_at, site, public_key, hosts, program, epoch, number, digest,
-  findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by
+  findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by, issuers
 FROM satellite WHERE account_id = $1 AND satellite_id = $2
 `
 
@@ -607,6 +613,7 @@ type SatelliteRow struct {
 	IdentityEndsAt int64
 	RemovedAt      int64
 	RemovedBy      string
+	Issuers        string
 }
 
 func (q *Queries) Satellite(ctx context.Context, arg SatelliteParams) (SatelliteRow, error) {
@@ -637,6 +644,7 @@ func (q *Queries) Satellite(ctx context.Context, arg SatelliteParams) (Satellite
 		&i.IdentityEndsAt,
 		&i.RemovedAt,
 		&i.RemovedBy,
+		&i.Issuers,
 	)
 	return i, err
 }
@@ -742,7 +750,7 @@ func (q *Queries) SatelliteStock(ctx context.Context, arg SatelliteStockParams) 
 
 const satellites = `-- name: Satellites :many
 SELECT account_id, satellite_id, name, name_key, state, token_digest, token_ends_at, site, public_key, hosts, program, epoch, number, digest,
-  findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by
+  findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by, issuers
 FROM satellite WHERE account_id = $1 AND satellite_id > $2 ORDER BY satellite_id LIMIT $3
 `
 
@@ -777,6 +785,7 @@ type SatellitesRow struct {
 	IdentityEndsAt int64
 	RemovedAt      int64
 	RemovedBy      string
+	Issuers        string
 }
 
 func (q *Queries) Satellites(ctx context.Context, arg SatellitesParams) ([]SatellitesRow, error) {
@@ -813,6 +822,7 @@ func (q *Queries) Satellites(ctx context.Context, arg SatellitesParams) ([]Satel
 			&i.IdentityEndsAt,
 			&i.RemovedAt,
 			&i.RemovedBy,
+			&i.Issuers,
 		); err != nil {
 			return nil, err
 		}
@@ -875,7 +885,7 @@ func (q *Queries) SetVASatellite(ctx context.Context, arg SetVASatelliteParams) 
 const updateSatellite = `-- name: UpdateSatellite :exec
 UPDATE satellite SET name = $3, name_key = $4, state = $5, token_digest = $6, token_ends_at = $7, site = $8, public_key = $9, hosts = $10, program = $11,
   epoch = $12, number = $13, digest = $14, findings = $15, every_s = $16, joined_at = $17, synced_at = $18, synced_by = $19,
-  identity_ends_at = $20, removed_at = $21, removed_by = $22
+  identity_ends_at = $20, removed_at = $21, removed_by = $22, issuers = $23
 WHERE account_id = $1 AND satellite_id = $2
 `
 
@@ -902,6 +912,7 @@ type UpdateSatelliteParams struct {
 	IdentityEndsAt int64
 	RemovedAt      int64
 	RemovedBy      string
+	Issuers        string
 }
 
 func (q *Queries) UpdateSatellite(ctx context.Context, arg UpdateSatelliteParams) error {
@@ -928,13 +939,14 @@ func (q *Queries) UpdateSatellite(ctx context.Context, arg UpdateSatelliteParams
 		arg.IdentityEndsAt,
 		arg.RemovedAt,
 		arg.RemovedBy,
+		arg.Issuers,
 	)
 	return err
 }
 
 const updateUpstream = `-- name: UpdateUpstream :exec
 UPDATE upstream SET satellite_id = $2, name = $3, state = $4, epoch = $5, number = $6, digest = $7, answered = $8, whole = $9, leaving = $10, privacy = $11,
-  every_s = $12, joined_at = $13, exported_at = $14, synced_at = $15, synced_by = $16, tried_at = $17, trouble = $18, findings = $19
+  every_s = $12, joined_at = $13, exported_at = $14, synced_at = $15, synced_by = $16, tried_at = $17, trouble = $18, findings = $19, signer = $20, lost_sites = $21
 WHERE account_id = $1
 `
 
@@ -958,6 +970,8 @@ type UpdateUpstreamParams struct {
 	TriedAt     int64
 	Trouble     string
 	Findings    string
+	Signer      string
+	LostSites   string
 }
 
 func (q *Queries) UpdateUpstream(ctx context.Context, arg UpdateUpstreamParams) error {
@@ -981,13 +995,15 @@ func (q *Queries) UpdateUpstream(ctx context.Context, arg UpdateUpstreamParams) 
 		arg.TriedAt,
 		arg.Trouble,
 		arg.Findings,
+		arg.Signer,
+		arg.LostSites,
 	)
 	return err
 }
 
 const upstream = `-- name: Upstream :one
 SELECT account_id, satellite_id, name, state, epoch, number, digest, answered, whole, leaving, privacy, every_s, joined_at, exported_at, synced_at,
-  synced_by, tried_at, trouble, findings FROM upstream WHERE account_id = $1
+  synced_by, tried_at, trouble, findings, signer, lost_sites FROM upstream WHERE account_id = $1
 `
 
 func (q *Queries) Upstream(ctx context.Context, accountID string) (Upstream, error) {
@@ -1013,6 +1029,8 @@ func (q *Queries) Upstream(ctx context.Context, accountID string) (Upstream, err
 		&i.TriedAt,
 		&i.Trouble,
 		&i.Findings,
+		&i.Signer,
+		&i.LostSites,
 	)
 	return i, err
 }

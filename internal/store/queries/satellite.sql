@@ -1,13 +1,13 @@
 -- name: InsertSatellite :execrows
 INSERT INTO satellite (account_id, satellite_id, name, name_key, state, token_digest, token_ends_at, site, public_key, hosts, program, epoch, number,
-  digest, answer, findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+  digest, answer, findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by, issuers)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
 ON CONFLICT (account_id, name_key) DO NOTHING;
 
 -- name: UpdateSatellite :exec
 UPDATE satellite SET name = $3, name_key = $4, state = $5, token_digest = $6, token_ends_at = $7, site = $8, public_key = $9, hosts = $10, program = $11,
   epoch = $12, number = $13, digest = $14, findings = $15, every_s = $16, joined_at = $17, synced_at = $18, synced_by = $19,
-  identity_ends_at = $20, removed_at = $21, removed_by = $22
+  identity_ends_at = $20, removed_at = $21, removed_by = $22, issuers = $23
 WHERE account_id = $1 AND satellite_id = $2;
 
 -- name: SetSatelliteAnswer :exec
@@ -18,12 +18,12 @@ SELECT answer FROM satellite WHERE account_id = $1 AND satellite_id = $2;
 
 -- name: Satellite :one
 SELECT account_id, satellite_id, name, name_key, state, token_digest, token_ends_at, site, public_key, hosts, program, epoch, number, digest,
-  findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by
+  findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by, issuers
 FROM satellite WHERE account_id = $1 AND satellite_id = $2;
 
 -- name: Satellites :many
 SELECT account_id, satellite_id, name, name_key, state, token_digest, token_ends_at, site, public_key, hosts, program, epoch, number, digest,
-  findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by
+  findings, every_s, created_at, created_by, joined_at, synced_at, synced_by, identity_ends_at, removed_at, removed_by, issuers
 FROM satellite WHERE account_id = sqlc.arg(account_id) AND satellite_id > sqlc.arg(after) ORDER BY satellite_id LIMIT sqlc.arg(page);
 
 -- name: SetVASatellite :exec
@@ -81,17 +81,17 @@ WHERE account_id = $1 AND lot_id = $2;
 
 -- name: InsertUpstream :exec
 INSERT INTO upstream (account_id, satellite_id, name, state, epoch, number, digest, answered, whole, leaving, privacy, every_s, joined_at, exported_at,
-  synced_at, synced_by, tried_at, trouble, findings)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19);
+  synced_at, synced_by, tried_at, trouble, findings, signer, lost_sites)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21);
 
 -- name: UpdateUpstream :exec
 UPDATE upstream SET satellite_id = $2, name = $3, state = $4, epoch = $5, number = $6, digest = $7, answered = $8, whole = $9, leaving = $10, privacy = $11,
-  every_s = $12, joined_at = $13, exported_at = $14, synced_at = $15, synced_by = $16, tried_at = $17, trouble = $18, findings = $19
+  every_s = $12, joined_at = $13, exported_at = $14, synced_at = $15, synced_by = $16, tried_at = $17, trouble = $18, findings = $19, signer = $20, lost_sites = $21
 WHERE account_id = $1;
 
 -- name: Upstream :one
 SELECT account_id, satellite_id, name, state, epoch, number, digest, answered, whole, leaving, privacy, every_s, joined_at, exported_at, synced_at,
-  synced_by, tried_at, trouble, findings FROM upstream WHERE account_id = $1;
+  synced_by, tried_at, trouble, findings, signer, lost_sites FROM upstream WHERE account_id = $1;
 
 -- name: UpstreamStock :many
 SELECT account_id, va_id, lot_id, applied, asked, burnt, taken FROM upstream_stock WHERE account_id = $1 ORDER BY va_id, lot_id;
