@@ -116,6 +116,7 @@ type Instance struct {
 	RemovedAt        *time.Time    `json:"removedAt,omitempty" doc:"When it was removed."`
 	RemovedBy        string        `json:"removedBy,omitempty" doc:"Who removed it."`
 	Satellite        string        `json:"satellite,omitempty" doc:"Name of the satellite that it is registered at."`
+	LastKnownAt      *time.Time    `json:"lastKnownAt,omitempty" doc:"When that satellite spoke last, if it was removed since: authorization and usage are as of then, and count nowhere any more."`
 	Usage            []InstanceUse `json:"usage" nullable:"false" doc:"What it uses now."`
 }
 

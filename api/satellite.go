@@ -97,6 +97,7 @@ type SyncStatus struct {
 	Name           string     `json:"name" doc:"Its name there."`
 	State          string     `json:"state" enum:"PENDING,OK,DUE,OVERDUE,REMOVED" doc:"As the authority shows it."`
 	Leaving        bool       `json:"leaving" doc:"Whether the authority removes it."`
+	Removed        bool       `json:"removed" doc:"Whether the authority has removed it: nothing synchronizes any more, and findings say how to go on."`
 	Upstream       string     `json:"upstream,omitempty" doc:"Address of the authority; absent for files."`
 	Root           string     `json:"root" doc:"Fingerprint of the authority's root certificate."`
 	Epoch          int64      `json:"epoch" doc:"Grows when this database was lost or restored."`

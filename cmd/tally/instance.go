@@ -29,8 +29,16 @@ func (c instanceListCmd) Run(ctx context.Context, s *shell) error {
 			for _, u := range i.Usage {
 				uses = append(uses, fmt.Sprintf("%s %d", u.Tag, u.Count))
 			}
-			return []any{i.ID, i.Product, i.UDI, i.VirtualAccount, i.State, i.Authorization, i.LastContact, strings.Join(uses, ", ")}
+			return []any{i.ID, i.Product, i.UDI, i.VirtualAccount, i.State, lastKnown(i, i.Authorization), i.LastContact, lastKnown(i, strings.Join(uses, ", "))}
 		})
+}
+
+// lastKnown marks what is shown of a product whose satellite was removed: it is of the past, and counts nowhere.
+func lastKnown(i api.Instance, text string) string {
+	if i.LastKnownAt == nil || text == "" {
+		return text
+	}
+	return text + " (last known)"
 }
 
 type instanceShowCmd struct {
@@ -56,12 +64,18 @@ func showInstance(i api.Instance) func(io.Writer) {
 			"Instance", i.ID, "Product", i.Product, "Version", i.Version, "Host name", i.Hostname, "UDI", i.UDI,
 			"Virtual account", i.VirtualAccount, "Registration", i.State, "Registered", i.RegisteredAt, "Renewed", i.RenewedAt, "Certificate ends", i.ExpiresAt,
 			"Export-controlled functions", i.ExportControlled,
-			"Authorization", i.Authorization, "Since", i.StatusSince, "Last contact", i.LastContact,
+			"Authorization", lastKnown(i, i.Authorization), "Since", i.StatusSince, "Last contact", i.LastContact,
 		}
 		if i.RemovedAt == nil {
 			pairs = append(pairs, "Next contact", i.NextContact, "Deadline", i.Deadline)
 		} else {
 			pairs = append(pairs, "Removed", i.RemovedAt, "Removed by", i.RemovedBy)
+		}
+		if i.Satellite != "" {
+			pairs = append(pairs, "Satellite", i.Satellite)
+		}
+		if i.LastKnownAt != nil {
+			pairs = append(pairs, "Last known", i.LastKnownAt)
 		}
 		if i.ForkedAt != nil {
 			pairs = append(pairs, "Two copies at work since", i.ForkedAt)

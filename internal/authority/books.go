@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -134,15 +135,25 @@ func (d *desk) notOfSatellite(ctx context.Context, va db.VirtualAccount, what st
 	if err != nil {
 		return fmt.Errorf("read satellite: %w", err)
 	}
-	at := cmp.Or(strings.Join(hostsOf(s), " or "), "its own console or command line")
-	return license.Refuse(license.KindRefused, "satellite-virtual-account", "do it at the satellite "+fmt.Sprintf("%q", s.Name)+": "+at,
+	at := "in its console or with its command line there"
+	if hosts := hostsOf(s); len(hosts) > 0 {
+		at = "its server is " + strings.Join(hosts, " or ")
+	}
+	return license.Refuse(license.KindRefused, "satellite-virtual-account", fmt.Sprintf("do it at the satellite %q: %s", s.Name, at),
 		"the virtual account %q belongs to the satellite %q: %s there", va.Name, s.Name, what)
 }
 
+// hostsOf are the names by which others reach a satellite: those of loopback are in its certificate and mean nothing elsewhere.
 func hostsOf(s db.SatelliteRow) []string {
 	var hosts []string
 	_ = json.Unmarshal([]byte(s.Hosts), &hosts) // written by us; an empty list is as good
-	return hosts
+	return slices.DeleteFunc(hosts, Loopback)
+}
+
+// Loopback tells a host name or address that means the host itself.
+func Loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // notAtSatellite refuses a verb at a satellite that only its authority has.
@@ -178,7 +189,7 @@ func satelliteInstances(ctx context.Context, tx *store.Tx, account, after string
 }
 
 // instanceBelow is a product instance of a satellite as lists show it.
-func (a *Authority) instanceBelow(r db.SatelliteInstance, va, satellite string, now time.Time) (Instance, error) {
+func (a *Authority) instanceBelow(r db.SatelliteInstance, va string, satellite db.SatelliteRow, now time.Time) (Instance, error) {
 	var in wire.SyncInstance
 	if err := json.Unmarshal(r.Body, &in); err != nil {
 		return Instance{}, fmt.Errorf("read instance %s of a satellite: %w", r.InstanceID, err)
@@ -188,8 +199,12 @@ func (a *Authority) instanceBelow(r db.SatelliteInstance, va, satellite string, 
 		State: in.State, RegisteredAt: in.RegisteredAt, RenewedAt: in.RenewedAt, ExpiresAt: in.ExpiresAt, Status: in.Status, StatusAt: in.StatusAt, ForkedAt: in.ForkedAt,
 		RemovedAt: in.RemovedAt, ExportControlled: in.Exported, Number: in.Number, AnsweredAt: in.ContactAt, NextAt: in.NextAt, DeadlineAt: in.DeadlineAt,
 	}, va, nil, false, now)
-	if out.Satellite = satellite; out.Next != "" {
-		out.Next = fmt.Sprintf("at the satellite %q: %s", satellite, out.Next)
+	if out.Satellite = satellite.Name; out.Next != "" {
+		out.Next = fmt.Sprintf("at the satellite %q: %s", satellite.Name, out.Next)
+	}
+	if satellite.RemovedAt != 0 && in.RemovedAt == satellite.RemovedAt { // it was removed with the satellite
+		out.LastKnown, out.RemovedBy = store.At(cmp.Or(satellite.SyncedAt, satellite.JoinedAt)), satellite.RemovedBy
+		out.Next = fmt.Sprintf("its satellite %q was removed: to count it again, register it at another desk", satellite.Name)
 	}
 	for _, tag := range sortedTags(in.Use) {
 		out.Usage = append(out.Usage, UsageRow{Tag: tag, Name: a.catalog.Name(tag), Count: in.Use[tag], Since: store.At(in.SinceAt[tag])})
@@ -233,19 +248,19 @@ func usesBelow(ctx context.Context, tx *store.Tx, account string) ([]db.UsageOfA
 	}
 }
 
-// satelliteNames are the names of an account's satellites by id.
-func satelliteNames(ctx context.Context, tx *store.Tx, account string) (map[string]string, error) {
-	names, after := map[string]string{}, ""
+// satellitesByID are the satellites of an account, removed ones included.
+func satellitesByID(ctx context.Context, tx *store.Tx, account string) (map[string]db.SatelliteRow, error) {
+	all, after := map[string]db.SatelliteRow{}, ""
 	for {
 		rows, err := tx.Satellites(ctx, db.SatellitesParams{AccountID: account, After: after, Page: 1000})
 		if err != nil {
 			return nil, fmt.Errorf("read satellites: %w", err)
 		}
 		for _, r := range rows {
-			names[r.SatelliteID], after = r.Name, r.SatelliteID
+			all[r.SatelliteID], after = db.SatelliteRow(r), r.SatelliteID
 		}
 		if len(rows) < 1000 {
-			return names, nil
+			return all, nil
 		}
 	}
 }

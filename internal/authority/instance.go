@@ -46,6 +46,9 @@ type Instance struct {
 	RemovedBy string
 	// Satellite is the name of the satellite that the instance is registered at, empty for the authority itself.
 	Satellite string
+	// LastKnown is when that satellite spoke last, where it was removed since and the instance with it: what is shown of its
+	// authorization and its use is as of then, and counts nowhere any more. Zero for all others.
+	LastKnown time.Time
 	Usage     []UsageRow
 }
 
@@ -78,7 +81,7 @@ func (a *Authority) Instances(ctx context.Context, who access.Person, account, v
 		if err != nil {
 			return err
 		}
-		satellites, err := satelliteNames(ctx, tx, id)
+		satellites, err := satellitesByID(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -171,6 +174,9 @@ func (a *Authority) Instance(ctx context.Context, who access.Person, account, re
 		}
 		page.After = next
 	}
+	if len(found) > 1 { // one that registered elsewhere after its satellite was removed
+		found = slices.DeleteFunc(found, func(in Instance) bool { return !in.LastKnown.IsZero() && in.ID != ref })
+	}
 	switch len(found) {
 	case 0:
 		return Instance{}, license.NotFound("product instance", ref)
@@ -250,6 +256,10 @@ func (a *Authority) changeInstance(ctx context.Context, who access.Person, accou
 	in, err := a.Instance(ctx, who, id, ref)
 	if err != nil {
 		return err
+	}
+	if !in.LastKnown.IsZero() {
+		return license.Refuse(license.KindRefused, "satellite-instance", "nothing is to be done here; to count the product again, register it at another desk",
+			"the product instance %s is shown as it was last known: the satellite %q, which it is registered at, was removed", in.ID, in.Satellite)
 	}
 	if in.Satellite != "" {
 		return license.Refuse(license.KindRefused, "satellite-instance", "do it at that satellite; it shows here after the next synchronization",

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
@@ -67,7 +68,7 @@ func (a *Authority) subscriptionReport(ctx context.Context, who access.Person, a
 }
 
 func (a *Authority) instanceReport(ctx context.Context, who access.Person, account string, r *license.Report) error {
-	r.Columns = []string{"virtualAccount", "instance", "product", "hostname", "udi", "version", "state", "authorization", "registeredAt", "lastContact", "nextContact", "expiresAt", "tag", "count"}
+	r.Columns = []string{"virtualAccount", "instance", "product", "hostname", "udi", "version", "state", "authorization", "registeredAt", "lastContact", "nextContact", "expiresAt", "tag", "count", "satellite", "lastKnownAt"}
 	page := Page{Limit: 1000}
 	for {
 		list, next, err := a.Instances(ctx, who, account, "", page)
@@ -75,12 +76,13 @@ func (a *Authority) instanceReport(ctx context.Context, who access.Person, accou
 			return err
 		}
 		for _, in := range list {
+			place := []any{in.Satellite, orNil(in.LastKnown)}
 			line := []any{in.VirtualAccount, in.ID, in.Product, in.Hostname, in.UDI, in.Version, in.State, string(in.Status), in.RegisteredAt, orNil(in.LastContact), orNil(in.NextContact), in.ExpiresAt}
 			if len(in.Usage) == 0 {
-				r.Rows = append(r.Rows, append(line, nil, nil))
+				r.Rows = append(r.Rows, slices.Concat(line, []any{nil, nil}, place))
 			}
 			for _, u := range in.Usage {
-				r.Rows = append(r.Rows, append(line[:len(line):len(line)], string(u.Tag), u.Count))
+				r.Rows = append(r.Rows, slices.Concat(line, []any{string(u.Tag), u.Count}, place))
 			}
 		}
 		if next == "" {

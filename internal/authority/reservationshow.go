@@ -254,7 +254,8 @@ func reservationFindings(r db.Reservation, out Reservation, now time.Time) []lic
 	return facts
 }
 
-// signReservation makes the file of the newest authorization. The same authorization is the same bytes.
+// signReservation makes the file of the newest authorization. The same authorization is the same text, and the same bytes until a
+// certificate in the chain beside its signature is renewed, as that of a satellite is with every synchronization.
 func (a *Authority) signReservation(r *Reservation) error {
 	if !r.State.Live() {
 		return nil

@@ -85,6 +85,15 @@ func authorizationWord(s license.AuthorizationStatus) string {
 	return string(s)
 }
 
+// lastKnown is what a product did when its satellite spoke last.
+func lastKnown(in authority.Instance) string {
+	text := authorizationWord(in.Status)
+	for _, u := range in.Usage {
+		text += ", " + number(u.Count) + " " + u.Name
+	}
+	return text
+}
+
 // renewal is when the identity was last renewed; zero before the first time.
 func renewal(in authority.Instance) time.Time {
 	if in.RenewedAt.Equal(in.RegisteredAt) {

@@ -42,6 +42,7 @@ const (
 	FactSyncMore     = "sync-claims-more"   // it says to have Count of the lot, Of were given
 	FactSyncForeign  = "sync-foreign"       // it speaks of Name, which is not its own
 	FactSyncWaiting  = "sync-waiting"       // Count of the tag are asked back and have not come; reservations there hold Of of them
+	FactSyncOver     = "sync-removed"       // at the satellite: its authority has removed it
 	FactSyncLost     = "sync-removed-lost"  // removed while Count were out: they may be used in two places
 	FactSyncShort    = "sync-held-back"     // Count of the lot are asked back and cannot be given yet
 	FactSyncHost     = "sync-host-taken"    // it wants the host name Name, which is one of the authority's own
@@ -109,6 +110,8 @@ func (f Fact) syncText() (string, bool) {
 			return fmt.Sprintf("%s of %s, asked back: not returned yet. Reservations there hold %d of them, until their products return them.", plural(f.Count, "license", "licenses"), f.Tag, f.Of), true
 		}
 		return fmt.Sprintf("%s of %s, asked back: not returned yet.", plural(f.Count, "license", "licenses"), f.Tag), true
+	case FactSyncOver:
+		return "Its authority has removed this satellite and wants all licenses back. Products work on and show what is short. To connect it again, make a satellite with its virtual accounts at the authority (tally satellite create NAME -V VA) and join here with the new token (tally sync join); or register its products at another desk.", true
 	case FactSyncLost:
 		return fmt.Sprintf("It was removed while it held %s: until it is heard, they may be used in two places.", plural(f.Count, "license", "licenses")), true
 	case FactSyncShort:

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -427,7 +426,7 @@ func (a *answering) certify(row *db.SatelliteRow, reply *wire.SyncAnswer, now ti
 	var facts []license.Fact
 	var hosts []string
 	for _, h := range a.m.Exchange.Hosts {
-		if slices.ContainsFunc(a.Hosts, func(own string) bool { return strings.EqualFold(own, h) }) && !loopback(h) {
+		if slices.ContainsFunc(a.Hosts, func(own string) bool { return strings.EqualFold(own, h) }) && !authority.Loopback(h) {
 			facts = append(facts, license.Fact{Code: license.FactSyncHost, Name: h})
 			continue
 		}
@@ -457,11 +456,6 @@ func (a *answering) certify(row *db.SatelliteRow, reply *wire.SyncAnswer, now ti
 	}
 	reply.Identity = &wire.SyncIdentity{Certificate: der, Root: a.keys.RootDER(), EndsAt: store.At(row.IdentityEndsAt), Lost: l.lost()}
 	return facts, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // tell writes into an answer everything that the satellite was given.

@@ -119,7 +119,7 @@ func (s *Sync) applyRefusal(ctx context.Context, b *authority.Books, up db.Upstr
 	switch no.Code {
 	case wire.CodeSyncRemoved:
 		if up.State == stateRemoved {
-			out.Old, out.Removed = true, true
+			out.Old, out.Removed, out.Findings = true, true, []license.Fact{{Code: license.FactSyncOver}}
 			return out, nil
 		}
 		out.Removed = true
@@ -134,11 +134,12 @@ func (s *Sync) applyRefusal(ctx context.Context, b *authority.Books, up db.Upstr
 				}
 			}
 		}
-		burnt, _, err := s.giveBack(ctx, b, up)
+		burnt, held, err := s.giveBack(ctx, b, up)
 		if err != nil {
 			return out, err
 		}
 		up.State, up.Leaving, out.GivenBack = stateRemoved, true, burnt.count
+		up.Findings, out.Findings = factsText(held), append([]license.Fact{{Code: license.FactSyncOver}}, held...)
 		seq, err := b.Record(ctx, "sync.removed", up.SatelliteID, map[string]any{"givenBack": burnt.count})
 		if err != nil {
 			return out, err
@@ -212,6 +213,39 @@ func (s *Sync) takeOver(ctx context.Context, b *authority.Books, up db.Upstream,
 	}
 	up.Findings = factsText(out.Findings)
 	return out, keep(ctx, b.Tx, up)
+}
+
+// startOver forgets what a satellite counted as another one of its authority, which counts from nothing for this one. What was given
+// back is gone; what is still held here, by reservations, has arrived as far as that goes.
+func startOver(ctx context.Context, b *authority.Books, before db.Upstream, satellite string) error {
+	rows, err := b.UpstreamStock(ctx, before.AccountID)
+	if err != nil {
+		return fmt.Errorf("read upstream stock: %w", err)
+	}
+	held, err := b.HoldingsOf(ctx)
+	if err != nil {
+		return fmt.Errorf("read holdings: %w", err)
+	}
+	var g burning
+	here := map[string]int64{}
+	for _, h := range held {
+		if h.Place == authority.OutPlace {
+			g.legs = append(g.legs, authority.Leg{Place: h.Place, Lot: h.LotID, Tag: license.Tag(h.Tag), Quantity: -h.Quantity},
+				authority.Leg{Place: authority.IssuerPlace, Lot: h.LotID, Tag: license.Tag(h.Tag), Quantity: h.Quantity})
+			continue
+		}
+		here[h.LotID] += h.Quantity
+	}
+	for _, r := range rows {
+		r.Applied, r.Asked, r.Burnt, r.Taken = here[r.LotID], 0, 0, 0
+		here[r.LotID] = 0 // one virtual account answers for all of a lot
+		g.rows = append(g.rows, r)
+	}
+	seq, err := b.Record(ctx, "sync.started-over", satellite, map[string]any{"before": before.SatelliteID})
+	if err != nil {
+		return err
+	}
+	return g.save(ctx, b, seq)
 }
 
 // takeNames takes over the names that virtual accounts have at the authority, and those that are missing here.
@@ -401,6 +435,8 @@ type Status struct {
 	Root                   string
 	Privacy                []string
 	Findings               []license.Fact
+	// Removed says that the authority has removed this satellite: nothing synchronizes any more.
+	Removed bool
 }
 
 // Status says how this satellite stands with its authority, for one account.
@@ -427,6 +463,9 @@ func (s *Sync) Status(ctx context.Context, who access.Person, account string) (S
 		var noted []license.Fact
 		_ = json.Unmarshal([]byte(up.Findings), &noted) // written by us
 		out.State, out.Findings = license.SatelliteStanding(out.SyncedAt, out.IdentityEndsAt, up.State == stateRemoved, s.Now())
+		if out.Removed = up.State == stateRemoved; out.Removed {
+			out.Every, out.Findings = 0, append(out.Findings, license.Fact{Code: license.FactSyncOver})
+		}
 		out.Findings = append(out.Findings, noted...)
 		return nil
 	})

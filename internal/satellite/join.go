@@ -179,10 +179,15 @@ func (j Joiner) mayJoin(ctx context.Context, token trust.Token) error {
 			return fmt.Errorf("read accounts: %w", err)
 		}
 		for _, a := range rows {
-			if _, err := tx.Upstream(ctx, a.AccountID); noRow(err) {
+			up, err := tx.Upstream(ctx, a.AccountID)
+			switch {
+			case noRow(err):
 				return license.Refuse(license.KindRefused, "is-authority", "use an empty --data for the satellite", "the account %q was made here, so this is an authority and becomes no satellite", a.Name)
-			} else if err != nil {
+			case err != nil:
 				return fmt.Errorf("read accounts: %w", err)
+			case a.AccountID == token.Account && up.SatelliteID != token.ID && up.State != stateRemoved:
+				return license.Refuse(license.KindRefused, "other-satellite", "use another --data for a second satellite; to end this one, remove it at the authority and synchronize",
+					"this is the satellite %q of the account %q, and the token is for another one", up.Name, a.Name)
 			}
 		}
 		return nil
@@ -262,6 +267,11 @@ func (j Joiner) Complete(ctx context.Context, file []byte) (Applied, error) {
 		if !fresh && up.SatelliteID == p.Satellite && up.Epoch == m.Exchange.Epoch && up.Answered >= m.Exchange.Number {
 			out = Applied{Account: m.Exchange.AccountName, Number: m.Exchange.Number, Old: true}
 			return nil
+		}
+		if !fresh && up.SatelliteID != p.Satellite {
+			if err := startOver(ctx, b, up, p.Satellite); err != nil {
+				return err
+			}
 		}
 		if fresh {
 			up = db.Upstream{AccountID: p.Account, Digest: []byte{}, Privacy: "[]", Findings: "[]"}

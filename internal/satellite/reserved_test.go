@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/license"
@@ -377,4 +378,45 @@ func TestReservationsOfARestoredSatellite(t *testing.T) {
 	if r := w.row(fresh, ""); r.Quantity != 10 || r.Reserved != 0 {
 		t.Errorf("after the rebuild: %+v", r.Row)
 	}
+}
+
+// TestAuthorizationAfterARenewal: shown again, an authorization is the same bytes until the certificate of its desk is renewed, which
+// a satellite's is with each synchronization; then it is the same authorization with the newer certificate, and products take either.
+func TestAuthorizationAfterARenewal(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world, address string) {
+		_, token := w.invite("Plant 7")
+		w.order("SO-1", "Plant 7", 10)
+		plant := w.join(token, address)
+		b := w.closed("B1")
+		if err := b.reserve(plant, 4); err != nil {
+			t.Fatal(err)
+		}
+		show := func() []byte {
+			r, err := plant.Reservation(t.Context(), admin, w.account.ID, b.id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Authorization
+		}
+		first, code := show(), b.code(trust.CodeConfirmation)
+		if !bytes.Equal(first, show()) {
+			t.Error("shown twice, it differs")
+		}
+		w.clock.Advance(24 * time.Hour)
+		w.sync(plant)
+		second := show()
+		cut := func(file []byte) []byte { return file[:bytes.Index(file, []byte("-----BEGIN"))] }
+		if bytes.Equal(first, second) || !bytes.Equal(cut(first), cut(second)) {
+			t.Errorf("after a renewal:\n%s\nand before\n%s", second, first)
+		}
+		for _, file := range [][]byte{first, second} {
+			if b.install(plant, file); b.code(trust.CodeConfirmation) != code {
+				t.Error("it makes another code")
+			}
+		}
+		if r, err := plant.ConfirmReservation(t.Context(), admin, w.account.ID, b.id, code); err != nil || r.State != license.ReservationConfirmed {
+			t.Errorf("confirmed: %+v, %v", r, err)
+		}
+	})
 }

@@ -347,6 +347,9 @@ func (s *Sync) List(ctx context.Context, who access.Person, account string) ([]S
 	if err != nil {
 		return nil, err
 	}
+	if s.IsSatellite() {
+		return nil, license.Refuse(license.KindRefused, "at-satellite", "look at the authority; `tally sync status` says how this one stands with it", "this is a satellite, and a satellite has no satellites")
+	}
 	var out []Satellite
 	err = s.Authority.Read(ctx, "list satellites", func(tx *store.Tx) error {
 		out = nil

@@ -25,6 +25,7 @@ type stock struct {
 	row   db.SatelliteRow
 	vas   []string // of the satellite, in the order of their ids
 	rows  map[spot]*db.SatelliteStock
+	had   map[spot]db.SatelliteStock  // the rows as they are kept
 	tags  map[string]license.Tag      // by lot
 	kept  map[spot]int64              // what reservations hold there, as the satellite says: a part of what it holds
 	place map[string]map[string]int64 // what the satellite's places and pools hold: by place and lot
@@ -33,7 +34,7 @@ type stock struct {
 }
 
 func loadStock(ctx context.Context, b *authority.Books, row db.SatelliteRow) (*stock, error) {
-	s := &stock{row: row, rows: map[spot]*db.SatelliteStock{}, kept: map[spot]int64{}, tags: map[string]license.Tag{}, place: map[string]map[string]int64{}, was: map[string]map[string]int64{}}
+	s := &stock{row: row, rows: map[spot]*db.SatelliteStock{}, had: map[spot]db.SatelliteStock{}, kept: map[spot]int64{}, tags: map[string]license.Tag{}, place: map[string]map[string]int64{}, was: map[string]map[string]int64{}}
 	vas, err := authority.VirtualAccountRows(ctx, b.Tx, row.AccountID)
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func loadStock(ctx context.Context, b *authority.Books, row db.SatelliteRow) (*s
 		return nil, fmt.Errorf("read stock of satellite: %w", err)
 	}
 	for _, r := range rows {
-		s.rows[spot{r.VaID, r.LotID}] = &r
+		s.rows[spot{r.VaID, r.LotID}], s.had[spot{r.VaID, r.LotID}] = &r, r
 	}
 	held, err := b.HoldingsOf(ctx)
 	if err != nil {
@@ -245,11 +246,12 @@ func (s *stock) set(place, lot string, n int64) {
 	s.place[place][lot] = n
 }
 
-// save writes the counts, and one movement of all that changed places.
+// save writes the counts that changed, and one movement of all that changed places.
 func (s *stock) save(ctx context.Context, b *authority.Books, event int64) error {
 	for _, k := range s.spots() {
 		r := s.rows[k]
-		if r.Granted == 0 && r.Burnt == 0 && r.Held == 0 && r.Asked == 0 {
+		had, kept := s.had[k]
+		if *r == had || !kept && r.Granted == 0 && r.Burnt == 0 && r.Held == 0 && r.Asked == 0 {
 			continue
 		}
 		if err := b.PutSatelliteStock(ctx, db.PutSatelliteStockParams(*r)); err != nil {

@@ -12,7 +12,7 @@ func instanceOf(i authority.Instance) api.Instance {
 		ID: i.ID, Product: i.Product, Hostname: i.Hostname, Version: i.Version, UDI: i.UDI, VirtualAccount: i.VirtualAccount, State: i.State, Next: i.Next,
 		Authorization: string(i.Status), StatusSince: optional(i.StatusSince), ExportControlled: i.ExportControlled, RegisteredAt: i.RegisteredAt,
 		RenewedAt: optional(i.RenewedAt), ExpiresAt: optional(i.ExpiresAt), LastContact: optional(i.LastContact), NextContact: optional(i.NextContact),
-		Deadline: optional(i.Deadline), ForkedAt: optional(i.ForkedAt), RemovedAt: optional(i.RemovedAt), RemovedBy: i.RemovedBy, Satellite: i.Satellite,
+		Deadline: optional(i.Deadline), ForkedAt: optional(i.ForkedAt), RemovedAt: optional(i.RemovedAt), RemovedBy: i.RemovedBy, Satellite: i.Satellite, LastKnownAt: optional(i.LastKnown),
 		Usage: each(i.Usage, func(u authority.UsageRow) api.InstanceUse {
 			return api.InstanceUse{Tag: string(u.Tag), License: u.Name, Count: u.Count, Since: u.Since}
 		}),

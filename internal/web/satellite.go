@@ -137,7 +137,7 @@ func (s *server) answerSatellite(ctx context.Context, in *struct {
 func (s *server) syncStatus(ctx context.Context, in *AccountPath) (*reply[api.SyncStatus], error) {
 	st, err := s.Satellite.Status(ctx, in.Who, in.Account)
 	return answerWith(api.SyncStatus{
-		Satellite: st.SatelliteID, Name: st.Satellite, State: string(st.State), Leaving: st.Leaving, Upstream: s.Upstream, Root: st.Root, Epoch: st.Epoch, Number: st.Number,
+		Satellite: st.SatelliteID, Name: st.Satellite, State: string(st.State), Leaving: st.Leaving, Removed: st.Removed, Upstream: s.Upstream, Root: st.Root, Epoch: st.Epoch, Number: st.Number,
 		Answered: st.Answered, EverySeconds: int64(st.Every / time.Second), JoinedAt: optional(st.JoinedAt), ExportedAt: optional(st.ExportedAt), SyncedAt: optional(st.SyncedAt),
 		SyncedBy: string(st.SyncedBy), TriedAt: optional(st.TriedAt), Trouble: st.Trouble, IdentityEndsAt: st.IdentityEndsAt, Privacy: append([]string{}, st.Privacy...),
 		Findings: each(st.Findings, findingOf),
