@@ -49,6 +49,7 @@ var rooms = []room{
 	{"internal/access", 1, "license"},
 	{"internal/callbridge", 1, "license"},
 	{"internal/wire", 1, "license trust"},
+	{"internal/words", 1, "license"},
 	{"internal/directory", 1, "license meeting"},
 	{"agent", 2, "license trust wire"},
 	{"internal/store", 2, "license meeting access cdr trust"},
@@ -59,7 +60,7 @@ var rooms = []room{
 	{"internal/local", 3, "agent license trust"},
 	{"internal/console", 4, "qrcode trust wire license meeting access authority satellite conference"},
 	{"cmd/tally", 5, "*"},
-	{"cmd/tally-agent", 5, "agent qrcode license trust wire local"},
+	{"cmd/tally-agent", 5, "agent qrcode license trust wire words local"},
 	{"examples", 5, "agent"},
 }
 

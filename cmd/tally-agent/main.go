@@ -19,6 +19,7 @@ import (
 
 	"github.com/tallystick/tallystick/agent"
 	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/words"
 )
 
 func main() {
@@ -120,12 +121,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, err)
 	}
-	k, err := parser.Parse(args)
+	k, err := words.Parse(parser, args)
 	if left >= 0 {
 		return left
 	}
 	if err != nil {
-		return fail(stderr, license.Refuse(license.KindInvalid, "usage", "tally-agent --help lists the commands", "%s", err.Error()))
+		return fail(stderr, err)
 	}
 	keeper, err := agent.OpenDir(c.State)
 	if err != nil {

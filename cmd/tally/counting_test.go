@@ -56,7 +56,7 @@ func TestCountingVerbs(t *testing.T) {
 		{[]string{"conference", "retention", "set", "--days", "-4"}, exitUsage, []string{"1 to 36500 days", "--days forever"}},
 		{[]string{"conference", "retention", "set", "--days", "0"}, exitUsage, []string{"1 to 36500 days"}},
 		{[]string{"conference", "retention", "set", "--days", "36501"}, exitUsage, []string{"1 to 36500 days"}},
-		{[]string{"conference", "retention", "set", "--days"}, exitUsage, []string{"missing value"}},
+		{[]string{"conference", "retention", "set", "--days"}, exitUsage, []string{"a value is missing after --days N"}},
 		{[]string{"conference", "retention", "set", "--days=36500"}, 0, []string{"36500 days"}},
 		{[]string{"conference", "retention", "set", "--days", "forever"}, 0, []string{"for ever"}},
 		{[]string{"conference", "bridge", "deny", "HQ", "7c000000-0000-4000-8000-0000000000ff", "--yes"}, exitNotFound, []string{"nothing was ever heard", "bridge show"}},

@@ -10,7 +10,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +20,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/words"
 )
 
 // version is what --version, the machine gate and the console show.
@@ -228,20 +227,6 @@ func accountFits(k *kong.Context) error {
 	return nil
 }
 
-// helpOf is the hint after a command line that cannot be read: the help of the command as far as it was understood.
-func helpOf(err error) string {
-	if wrong, ok := errors.AsType[*kong.ParseError](err); ok && wrong.Context != nil {
-		switch command := wrong.Context.Selected(); {
-		case command == nil:
-		case command.Leaf():
-			return fmt.Sprintf("`tally %s --help` says how it is written", command.Path())
-		default:
-			return fmt.Sprintf("`tally %s --help` lists its commands", command.Path())
-		}
-	}
-	return "tally --help lists the commands"
-}
-
 // tally is the program without the process around it; it returns the exit code.
 func tally(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var p program
@@ -253,7 +238,7 @@ func tally(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	if err != nil {
 		return fail(stderr, fmt.Errorf("read the command line: %w", err))
 	}
-	k, err := parser.Parse(args)
+	k, err := words.Parse(parser, args)
 	if left >= 0 {
 		return left
 	}
@@ -261,9 +246,6 @@ func tally(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 		err = accountFits(k)
 	}
 	if err != nil {
-		if license.AsError(err) == nil {
-			err = usage(helpOf(err), "%s", err.Error())
-		}
 		return fail(stderr, err)
 	}
 	s := &shell{globals: p.globals, stdin: stdin, stdout: stdout, stderr: stderr}

@@ -86,15 +86,16 @@ func TestTablesKeepControlCharactersAwayFromTheTerminal(t *testing.T) {
 	}
 }
 
-func TestAWrongCommandLineNamesTheHelpOfItsCommand(t *testing.T) {
+func TestAWrongCommandLineSaysWhatToWrite(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"conference retention set --days":    "`tally conference retention set --help` says how it is written",
-		"conference allocation set HQ x=1":   "`tally conference allocation set --help` says how it is written",
-		"meeting ask --loud":                 "`tally meeting ask --help` says how it is written",
-		"conference bridge":                  "`tally conference bridge --help` lists its commands",
-		"conference bridge remove everybody": "`tally conference bridge --help` lists its commands",
-		"nothing":                            "tally --help lists the commands",
+		"conference retention set --days":    "write: tally conference retention set --days N; `tally conference retention set --help` says more",
+		"conference allocation set HQ x=1":   "write: tally conference allocation set TAG=QTY… --bridge BRIDGE; `tally conference allocation set --help` says more",
+		"meeting ask --loud":                 "write: tally meeting ask; `tally meeting ask --help` says more",
+		"conference bridge":                  "one of these comes after `tally conference bridge`: add, list, show,",
+		"conference bridge remove everybody": "one of these comes after `tally conference bridge`: add, list, show,",
+		"reservation confirm A3":             "write: tally reservation confirm RESERVATION CODE; `tally reservation confirm --help` says more",
+		"nothing":                            "one of these comes after `tally`: demo, bootstrap, serve,",
 	} {
 		if got := call(t, strings.Fields(line)...); got.code != exitUsage || !strings.Contains(got.stderr, "hint: "+want) {
 			t.Errorf("%s: exit %d, want %d and %q in:\n%s", line, got.code, exitUsage, want, got.stderr)

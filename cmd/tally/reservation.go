@@ -122,7 +122,7 @@ func quantities(texts []string) ([]api.ReservedQuantity, error) {
 }
 
 type reservationCreateCmd struct {
-	RequestCode string   `arg:"" help:"As the product shows it, with @ and its identity."`
+	RequestCode string   `arg:"" help:"Request code as the product shows it, with @ and its identity; tally-agent license smart reservation request makes one."`
 	Licenses    []string `arg:"" optional:"" name:"tag=qty" help:"What to reserve, such as cms-smp-plus=5."`
 	vaFlag
 	Universal bool `help:"Cover every use of the product; the account needs leave for it." env:"-"`
@@ -158,7 +158,7 @@ func (c carry) next(r api.Reservation) string {
 }
 
 type reservationUpdateCmd struct {
-	Reservation string   `arg:"" help:"Id, request code, UDI or serial number."`
+	Reservation string   `arg:"" help:"Reservation by id, request code, UDI or serial number."`
 	Licenses    []string `arg:"" name:"tag=qty" help:"What it is to hold as a whole; a tag that is not named is given up."`
 	Yes         bool     `help:"Do it without asking." env:"-"`
 	carry
@@ -208,8 +208,8 @@ func givenUp(before, after []api.ReservedQuantity) string {
 }
 
 type reservationConfirmCmd struct {
-	Reservation string `arg:"" help:"Id, request code, UDI or serial number."`
-	Code        string `arg:"" help:"Confirmation code that the product shows."`
+	Reservation string `arg:"" help:"Reservation by id, request code, UDI or serial number."`
+	Code        string `arg:"" help:"Confirmation code that the product shows; tally-agent license smart reservation show prints it there again."`
 }
 
 // Run enters a confirmation code.
@@ -226,8 +226,8 @@ func (c reservationConfirmCmd) Run(ctx context.Context, s *shell) error {
 }
 
 type reservationReturnCmd struct {
-	Reservation string `arg:"" help:"Id, request code, UDI or serial number."`
-	Code        string `arg:"" help:"Return code that the product shows."`
+	Reservation string `arg:"" help:"Reservation by id, request code, UDI or serial number."`
+	Code        string `arg:"" help:"Return code that the product shows; tally-agent license smart reservation show prints it there again."`
 }
 
 // Run enters a return code.
@@ -244,7 +244,7 @@ func (c reservationReturnCmd) Run(ctx context.Context, s *shell) error {
 }
 
 type reservationReleaseCmd struct {
-	Reservation string `arg:"" help:"Id, request code, UDI or serial number."`
+	Reservation string `arg:"" help:"Reservation by id, request code, UDI or serial number."`
 	Yes         bool   `help:"Do it without asking." env:"-"`
 }
 
@@ -338,7 +338,7 @@ func sumText(sums []api.ReservedQuantity, kind string) string {
 }
 
 type reservationShowCmd struct {
-	Reservation string `arg:"" help:"Id, request code, UDI or serial number."`
+	Reservation string `arg:"" help:"Reservation by id, request code, UDI or serial number."`
 	carry
 }
 
@@ -416,7 +416,7 @@ func (c rehostAskCmd) Run(ctx context.Context, s *shell) error {
 }
 
 type rehostApproveCmd struct {
-	Rehost string `arg:"" help:"Id of the rehost."`
+	Rehost string `arg:"" help:"Id of the rehost; tally reservation rehost list shows it."`
 	Yes    bool   `help:"Do it without asking." env:"-"`
 	carry
 }
@@ -438,7 +438,7 @@ func (c rehostApproveCmd) Run(ctx context.Context, s *shell) error {
 }
 
 type rehostRejectCmd struct {
-	Rehost string `arg:"" help:"Id of the rehost."`
+	Rehost string `arg:"" help:"Id of the rehost; tally reservation rehost list shows it."`
 }
 
 // Run rejects a rehost.

@@ -48,7 +48,7 @@ func (s *shell) token(made api.Satellite, output string) error {
 }
 
 type satelliteInviteCmd struct {
-	Name   string `arg:"" help:"Name or id."`
+	Name   string `arg:"" help:"Satellite by name or id."`
 	Days   int    `help:"How long the token is valid, 1 to 365." default:"30"`
 	Output string `short:"o" help:"Write the token to this file, readable by its owner only, and do not print it." placeholder:"FILE"`
 }
@@ -92,7 +92,7 @@ func satelliteState(v api.Satellite) string {
 }
 
 type satelliteShowCmd struct {
-	Name string `arg:"" help:"Name or id."`
+	Name string `arg:"" help:"Satellite by name or id."`
 }
 
 // Run shows one satellite.
@@ -152,7 +152,7 @@ func schedule(seconds int64) string {
 }
 
 type satelliteSettleCmd struct {
-	Name string `arg:"" help:"Name or id; the id of one that was removed."`
+	Name string `arg:"" help:"Satellite by name or id; the id of one that was removed."`
 }
 
 // Run ends the notes on a satellite that somebody has looked at.
@@ -203,7 +203,7 @@ func (c satelliteAnswerCmd) Run(ctx context.Context, s *shell) error {
 }
 
 type satelliteRemoveCmd struct {
-	Name string `arg:"" help:"Name or id."`
+	Name string `arg:"" help:"Satellite by name or id."`
 	Lost bool   `help:"Remove it at once, without waiting for it: it will not be heard again."`
 	Yes  bool   `help:"Do it without asking." env:"-"`
 }

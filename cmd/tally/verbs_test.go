@@ -113,7 +113,7 @@ func TestVerbsAgainstAServer(t *testing.T) {
 		{[]string{"report", "licenses"}, 0, "Shared Multiparty Plus"},
 		{[]string{"account", "list", "-A", "acme.example"}, exitUsage, "takes no -A"},
 		{[]string{"account", "create", "beta.example", "--account", "acme.example"}, exitUsage, "takes no -A"},
-		{[]string{"account", "create", ""}, exitUsage, "an account: it is empty"},
+		{[]string{"account", "create", ""}, exitUsage, "lacks NAME"},
 		{[]string{"account", "show", "nobody"}, exitNotFound, "tally account list"},
 		{[]string{"va", "list", "-A", "acme.example"}, 0, "Default"},
 		{[]string{"va", "delete", "Labs", "--yes"}, exitNotFound, "tally va list"},
