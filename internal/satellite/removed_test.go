@@ -40,7 +40,7 @@ func TestProductsOfARemovedSatellite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := &product{t: t, desk: w.top, clock: w.clock, key: p.key, serial: "A1", account: id}
+		q := &product{t: t, desk: w.top, clock: w.clock, key: p.key, serial: "A1", account: id, nonce: "nonce-of-another-registration"}
 		if _, err := q.ask(here.Reveal()); err != nil {
 			t.Fatal(err)
 		}
