@@ -94,6 +94,7 @@ type Agent struct {
 	talk   chan struct{} // holds one value while an exchange of this process is under way
 	wake   chan struct{} // tells Run that the state has changed
 	seen   atomic.Pointer[sight]
+	kept   atomic.Pointer[kept]
 	look   chan struct{} // holds one value while the state is read again beside a decision
 }
 
@@ -239,6 +240,7 @@ func (a *Agent) change(ctx context.Context, first bool, change func(st *state, n
 	if err := a.keeper.Save(ctx, next); err != nil {
 		return fmt.Errorf("save the state: %w", err)
 	}
+	a.saved(next, st)
 	a.anchor(ctx, st, remembered)
 	a.see(st)
 	select {
@@ -266,7 +268,7 @@ func (a *Agent) read(ctx context.Context) (*state, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("load the state: %w", err)
 	}
-	st, err := decodeState(raw)
+	st, err := a.decode(raw)
 	if raw == nil || err != nil {
 		if st, err = a.rebuild(ctx, err); err != nil {
 			return nil, nil, err

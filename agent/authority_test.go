@@ -387,6 +387,7 @@ func (p *product) again() *Agent {
 	p.t.Helper()
 	a, err := New(p.keep, Options{Transport: p.desk, Now: p.clock.now, Uptime: p.clock.uptime, Rand: func() float64 { return 0.5 }})
 	p.must(err)
+	p.t.Cleanup(func() { sameAsKept(p.t, a) })
 	return a
 }
 

@@ -32,7 +32,7 @@ const (
 
 // sealForm writes the kept form of a value.
 func sealForm(version int, value any) ([]byte, error) {
-	raw, err := json.MarshalIndent(value, "", " ")
+	raw, err := json.Marshal(value)
 	if err != nil {
 		return nil, fmt.Errorf("encode the state: %w", err)
 	}

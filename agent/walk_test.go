@@ -113,6 +113,7 @@ func (w *walk) pass(d time.Duration) {
 
 // check is what holds after everything that happens; own says that the product's own administrator did it.
 func (w *walk) check(own bool) {
+	sameAsKept(w.t, w.Agent)
 	st := w.state()
 	d := w.Decision()
 	if !d.Allows(ActionRun) || !d.Allows(ActionRegister) {

@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -82,18 +83,40 @@ func ParseCertificatesPEM(text []byte) ([][]byte, error) {
 // verifyChain checks a chain of DER certificates from leaf to root: the last one has the fingerprint, the leaf leads to
 // it and has the purpose. A wrong clock is not an error: now is moved into the time in which all of them are valid. When
 // now is after it, the leaf comes together with ErrExpired. Any other error is ErrChain.
+//
+// A chain that was found good is remembered: those of a desk come with every message, and whether they hold together depends
+// on nothing but their bytes.
 func verifyChain(chain [][]byte, root Fingerprint, want purpose, now time.Time) (*x509.Certificate, error) {
 	if len(chain) < 2 || len(chain) > maxChain {
 		return nil, fmt.Errorf("%w: %d certificates, want 2 to %d", ErrChain, len(chain), maxChain)
 	}
+	for i, der := range chain {
+		if len(der) > maxCertificate {
+			return nil, fmt.Errorf("%w: certificate %d is too large", ErrChain, i+1)
+		}
+	}
+	name := chainName(chain, root, want)
+	good, known := goodChains.get(name)
+	if !known {
+		var err error
+		if good, err = checkChain(chain, root, want, now); err != nil {
+			return nil, err
+		}
+		goodChains.put(name, good)
+	}
+	if _, expired := withinValidity(good, now); expired {
+		return good[0], ErrExpired
+	}
+	return good[0], nil
+}
+
+// checkChain is verifyChain without the bounds and the time: the certificates, which nobody may change.
+func checkChain(chain [][]byte, root Fingerprint, want purpose, now time.Time) ([]*x509.Certificate, error) {
 	if Of(chain[len(chain)-1]) != root {
 		return nil, fmt.Errorf("%w: the last certificate is not the root %s", ErrChain, root)
 	}
 	certs := make([]*x509.Certificate, len(chain))
 	for i, der := range chain {
-		if len(der) > maxCertificate {
-			return nil, fmt.Errorf("%w: certificate %d is too large", ErrChain, i+1)
-		}
 		var err error
 		if certs[i], err = x509.ParseCertificate(der); err != nil {
 			return nil, fmt.Errorf("%w: certificate %d: %w", ErrChain, i+1, err)
@@ -115,15 +138,51 @@ func verifyChain(chain [][]byte, root Fingerprint, want purpose, now time.Time) 
 	for _, c := range certs[1 : len(certs)-1] {
 		opts.Intermediates.AddCert(c)
 	}
-	var expired bool
-	opts.CurrentTime, expired = withinValidity(certs, now)
+	opts.CurrentTime, _ = withinValidity(certs, now)
 	if _, err := leaf.Verify(opts); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrChain, err)
 	}
-	if expired {
-		return leaf, ErrExpired
+	return certs, nil
+}
+
+// maxGoodChains bounds what is remembered: beyond it all is forgotten and checked again.
+const maxGoodChains = 512
+
+// chainMemory remembers good chains by their names. It may be used concurrently.
+type chainMemory struct {
+	mu     sync.RWMutex // guards chains
+	chains map[[sha256.Size]byte][]*x509.Certificate
+}
+
+var goodChains chainMemory
+
+func (m *chainMemory) get(name [sha256.Size]byte) ([]*x509.Certificate, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	certs, ok := m.chains[name]
+	return certs, ok
+}
+
+func (m *chainMemory) put(name [sha256.Size]byte, certs []*x509.Certificate) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.chains == nil || len(m.chains) >= maxGoodChains {
+		m.chains = map[[sha256.Size]byte][]*x509.Certificate{}
 	}
-	return leaf, nil
+	m.chains[name] = certs
+}
+
+// chainName names everything that checkChain looks at: lengths too, so that no two chains are one.
+func chainName(chain [][]byte, root Fingerprint, want purpose) (name [sha256.Size]byte) {
+	h := sha256.New()
+	h.Write(root[:])
+	fmt.Fprintf(h, "%d %s\n", len(chain), want)
+	for _, der := range chain {
+		fmt.Fprintf(h, "%d\n", len(der))
+		h.Write(der)
+	}
+	h.Sum(name[:0])
+	return name
 }
 
 // withinValidity moves now into the time in which all certificates are valid and tells whether it was after that time.

@@ -201,3 +201,44 @@ func TestWriteFile(t *testing.T) {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
 }
+
+// TestGoodChainsAreRemembered: what is remembered is these bytes under this root for this purpose, and neither the clock nor
+// anything else of a chain.
+func TestGoodChainsAreRemembered(t *testing.T) {
+	t.Parallel()
+	k, other := openKeys(t), openKeys(t)
+	chain := k.SignerChain()
+	for range 2 {
+		leaf, err := verifyChain(chain, k.Fingerprint(), purposeSigner, testNow())
+		if err != nil || !bytes.Equal(leaf.Raw, chain[0]) {
+			t.Fatalf("a good chain: %v", err)
+		}
+		if _, err := verifyChain(chain, k.Fingerprint(), purposeSigner, testNow().AddDate(200, 0, 0)); !errors.Is(err, ErrExpired) {
+			t.Errorf("after its end: %v", err)
+		}
+		for what, try := range map[string]func() error{
+			"purpose": func() error {
+				_, err := verifyChain(chain, k.Fingerprint(), purposeServer, testNow())
+				return err
+			},
+			"root": func() error {
+				_, err := verifyChain(chain, other.Fingerprint(), purposeSigner, testNow())
+				return err
+			},
+			"other leaf": func() error {
+				_, err := verifyChain([][]byte{other.SignerChain()[0], chain[1], chain[2]}, k.Fingerprint(), purposeSigner, testNow())
+				return err
+			},
+			"bent": func() error {
+				bent := bytes.Clone(chain[1])
+				bent[len(bent)-1] ^= 1
+				_, err := verifyChain([][]byte{chain[0], bent, chain[2]}, k.Fingerprint(), purposeSigner, testNow())
+				return err
+			},
+		} {
+			if err := try(); !errors.Is(err, ErrChain) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+}
