@@ -1,6 +1,8 @@
 package conference
 
 import (
+	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -36,48 +38,92 @@ func TestEndedMeetingsAreWrittenFirst(t *testing.T) {
 	})
 }
 
-// TestMeetingsTravelWithPosts: whoever writes meetings while posts come, all are there in the end, once.
+// TestMeetingsTravelWithPosts: whoever writes meetings while posts come, and whoever lets go of what is in memory or fills it anew
+// meanwhile, all meetings are there in the end, once, and take what they show and no more.
 func TestMeetingsTravelWithPosts(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		_, receiver := h.bridge("Main")
-		const callers, each = 8, 10
-		var posting, flushing sync.WaitGroup
+		const callers, each = 4, 8
 		stop := make(chan struct{})
-		flushing.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
+		var posting, besides sync.WaitGroup
+		for _, step := range []func(c *cluster) error{
+			func(c *cluster) error { return c.flush(t.Context()) },
+			func(c *cluster) error { return c.flushEnded(t.Context()) },
+			func(c *cluster) error { return c.reload(t.Context()) },
+			func(c *cluster) error { c.leave(1); return nil },
+		} {
+			besides.Go(func() {
+				for more := true; more; {
+					for _, c := range h.engine.all() {
+						if err := step(c); err != nil && !errors.Is(err, errBehind) { // that is written by the next one
+							t.Error(err)
+							return
+						}
+					}
+					select {
+					case <-stop:
+						more = false
+					default:
+					}
 				}
-				if err := h.engine.flush(t.Context()); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
+			})
+		}
 		for c := range callers {
 			posting.Go(func() {
 				for i := range each {
 					n := c*each + i
-					if _, err := h.engine.Receive(t.Context(), receiver, []byte(body(run1, numbered(longMeeting(n), 100*n)...))); err != nil {
-						t.Error(err)
-						return
+					for part := range slices.Chunk(numbered(longMeeting(n), 100*n), 1+n%6) {
+						if _, err := h.engine.Receive(t.Context(), receiver, []byte(body(run1, part...))); err != nil {
+							t.Error(err)
+							return
+						}
 					}
 				}
 			})
 		}
 		posting.Wait()
 		close(stop)
-		flushing.Wait()
+		besides.Wait()
 		got := h.meetings(h.engine)
 		if len(got) != callers*each {
 			t.Errorf("got %d meetings, want %d", len(got), callers*each)
 		}
+		h.wantSegments(got)
 		if again := h.meetings(h.open()); brief(again) != brief(got) {
 			t.Errorf("another engine shows\n%s\nwant\n%s", brief(again), brief(got))
 		}
 	})
+}
+
+// leave lets go of so many meetings that run.
+func (c *cluster) leave(n int) {
+	c.mu.Lock()
+	for _, e := range c.entries {
+		if n > 0 && e.end == 0 && !e.leaving {
+			e.leaving = true
+			c.touch(e, e.touched)
+			n--
+		}
+	}
+	c.mu.Unlock()
+	c.evict()
+}
+
+// wantSegments fails unless the tables have the segments that meetings show, which are all over.
+func (h *house) wantSegments(meetings []Meeting) {
+	h.t.Helper()
+	want := 0
+	for _, m := range meetings {
+		want += len(m.Segments)
+	}
+	must(h.t, h.store.View(h.t.Context(), func(tx *store.Tx) error {
+		var all, lasting int
+		err := tx.DB().QueryRowContext(h.t.Context(), "SELECT count(*), count(CASE WHEN lasting THEN 1 END) FROM segment").Scan(&all, &lasting)
+		if err == nil && (all != want || lasting != 0) {
+			h.t.Errorf("%d segments are written, %d of them running; the meetings have %d and are over", all, lasting, want)
+		}
+		return err
+	}))
 }
 
 // TestAChunkIsHandedBack: when no posts come any more, meetings are written alone.
@@ -122,17 +168,6 @@ func TestMemoryFilledAnewBesideAChunk(t *testing.T) {
 
 		h.receive(h.engine, receiver, body(run1, records[7:]...))
 		must(t, h.engine.flush(t.Context()))
-		must(t, h.store.View(t.Context(), func(tx *store.Tx) error {
-			var all, lasting int
-			want := 0
-			for _, m := range h.meetings(h.engine) {
-				want += len(m.Segments)
-			}
-			err := tx.DB().QueryRowContext(t.Context(), "SELECT count(*), count(CASE WHEN lasting THEN 1 END) FROM segment").Scan(&all, &lasting)
-			if err != nil || all != want || lasting != 0 {
-				t.Errorf("%d segments are written, %d of them running, %v; the meetings have %d and are over", all, lasting, err, want)
-			}
-			return nil
-		}))
+		h.wantSegments(h.meetings(h.engine))
 	})
 }
