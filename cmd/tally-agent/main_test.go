@@ -47,7 +47,7 @@ func TestCommandLine(t *testing.T) {
 		stderr string // that it begins with
 	}{
 		{"show license all", exitRefused, "", "error: this state does not belong to a product yet\nhint: "},
-		{"init --product Bridge --pid CMS", exitUsage, "", "lacks --sn SN (serial number)"},
+		{"init --product Bridge --pid CMS", exitUsage, "", "error: `tally-agent init` lacks --sn SN (serial number)"},
 		{"init --product Bridge --pid CMS --sn X,1", exitUsage, "", "error: the product id and serial number"},
 		{"init --product Bridge --pid CMS --sn X1 --version 3.9", 0, "UDI: PID:CMS,SN:X1\n", ""},
 		{"init --product Bridge --pid CMS --sn X1 --policy strict", exitUsage, "", "error: there is no policy \"strict\""},
@@ -56,7 +56,7 @@ func TestCommandLine(t *testing.T) {
 		{"license smart register idtoken TOKEN", exitRefused, "", "error: the authority's address is not set\nhint: "},
 		{"transport direct http://licenses.example", exitUsage, "", "error: plain http"},
 		{"transport direct URL", 0, "direct " + busy.URL, ""},
-		{"transport proxy proxy.example", exitUsage, "", "lacks --authority URL"},
+		{"transport proxy proxy.example", exitUsage, "", "error: `tally-agent transport proxy` lacks --authority URL"},
 		{"transport proxy user:secret@proxy.example --authority https://licenses.example", exitUsage, "", "error: \"…@proxy.example\" is no address of a proxy"},
 		{"transport proxy proxy.example --authority https://licenses.example --user u", 0, "proxy https://licenses.example through http://proxy.example:3128 as u\n", ""},
 		{"transport gateway https://satellite.example:8443/", 0, "gateway https://satellite.example:8443\n", ""},
