@@ -26,6 +26,38 @@ func TestRulesHaveTheirTests(t *testing.T) {
 	}{{"docs/rules.md", [][2]int{{1, 35}}}, {"docs/rules-licensing.md", [][2]int{{24, 44}, {49, 53}}}} {
 		checkRules(t, page.path, page.spans, tests)
 	}
+	checkStates(t, "docs/rules-licensing.md", map[string][2]int{"R": {1, 12}, "A": {0, 10}, "P": {1, 9}, "Q": {1, 10}, "T": {1, 3}, "S": {1, 6}}, tests)
+}
+
+// checkStates wants a line with a test for each row of the state machines.
+func checkStates(t *testing.T, path string, spans map[string][2]int, tests map[string]bool) {
+	t.Helper()
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, row := regexp.MustCompile("`(Test[A-Za-z0-9]+)`"), regexp.MustCompile(`^\| ([A-Z]\d+) \|.*\|([^|]*)\|$`)
+	rows := map[string]bool{}
+	for line := range strings.Lines(string(page)) {
+		cells := row.FindStringSubmatch(strings.TrimSpace(line))
+		if cells == nil {
+			continue
+		}
+		all := named.FindAllStringSubmatch(cells[2], -1)
+		rows[cells[1]] = len(all) > 0
+		for _, name := range all {
+			if !tests[name[1]] {
+				t.Errorf("%s: row %s names %s, which does not exist", path, cells[1], name[1])
+			}
+		}
+	}
+	for letter, span := range spans {
+		for n := span[0]; n <= span[1]; n++ {
+			if name := letter + strconv.Itoa(n); !rows[name] {
+				t.Errorf("%s: row %s has no test", path, name)
+			}
+		}
+	}
 }
 
 // checkRules wants a line with a test or a reason why not for each rule of the spans.

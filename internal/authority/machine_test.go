@@ -3,6 +3,7 @@ package authority_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -95,47 +96,70 @@ func TestRule12LastLicense(t *testing.T) {
 	})
 }
 
+// TestRefusedTokens is section 13.7: with an active token a product registers, with any other it does not, and hears why; products
+// that registered with it before go on.
 func TestRefusedTokens(t *testing.T) {
 	t.Parallel()
-	s := onOne(t)
 	other := onOne(t)
-	ctx := t.Context()
-	used := s.token(authority.NewToken{MaxUses: 1})
-	if _, err := s.product("U").register(ctx, used, false); err != nil {
-		t.Fatalf("first use: %v", err)
-	}
-	made, revoked, err := s.CreateToken(ctx, admin, s.account.ID, authority.NewToken{})
-	if err != nil {
-		t.Fatalf("create token: %v", err)
-	}
-	if err := s.RevokeToken(ctx, admin, s.account.ID, made.ID); err != nil {
-		t.Fatalf("revoke: %v", err)
-	}
-	gone, removed, _ := s.CreateToken(ctx, admin, s.account.ID, authority.NewToken{})
-	if err := s.RemoveToken(ctx, admin, s.account.ID, gone.ID); err != nil {
-		t.Fatalf("remove: %v", err)
-	}
-	good := s.token(authority.NewToken{Days: 1})
-	s.clock.Advance(day)
-	forged, _ := trust.NewToken(s.account.ID, made.ID, s.Keys().Fingerprint())
-	for name, c := range map[string]struct{ token, code string }{
-		"expired":         {good, "token-expired"},
-		"used up":         {used, "token-used-up"},
-		"revoked":         {revoked.Reveal(), "token-revoked"},
-		"removed":         {removed.Reveal(), "token-unknown"},
-		"forged":          {forged.Text().Reveal(), "token-unknown"},
-		"other authority": {other.token(authority.NewToken{}), "token-other-authority"},
-		"mistyped":        {swap(good), "token-damaged"},
-		"cut off":         {good[:len(good)-3], "token-damaged"},
-		"nonsense":        {"nonsense", "token-damaged"},
-	} {
-		p := s.product("N-" + name[:2])
-		_, err := p.register(ctx, c.token, false)
-		if e := license.AsError(err); e == nil || e.Code != c.code && (name != "nonsense" || e.Code != "token-malformed") {
-			t.Errorf("%s: got %v, want %s", name, err, c.code)
+	onBoth(t, func(t *testing.T, s *site) {
+		ctx := t.Context()
+		s.order("SO-1", line(smp, 9))
+		olds := map[string]*product{}
+		register := func(name, token string) {
+			t.Helper()
+			p := s.product("OLD-" + strings.ReplaceAll(name, " ", "-"))
+			if _, err := p.register(ctx, token, false); err != nil {
+				t.Fatalf("%s: the first use: %v", name, err)
+			}
+			olds[name] = p
 		}
-	}
-	s.check()
+		create := func(name string, want authority.NewToken) (id, token string) {
+			t.Helper()
+			made, text, err := s.CreateToken(ctx, admin, s.account.ID, want)
+			if err != nil {
+				t.Fatalf("create token: %v", err)
+			}
+			register(name, text.Reveal())
+			return made.ID, text.Reveal()
+		}
+		_, used := create("used up", authority.NewToken{MaxUses: 1})
+		made, revoked := create("revoked", authority.NewToken{})
+		if err := s.RevokeToken(ctx, admin, s.account.ID, made); err != nil {
+			t.Fatalf("revoke: %v", err)
+		}
+		gone, removed := create("removed", authority.NewToken{})
+		if err := s.RemoveToken(ctx, admin, s.account.ID, gone); err != nil {
+			t.Fatalf("remove: %v", err)
+		}
+		_, good := create("expired", authority.NewToken{Days: 1})
+		register("active", good)
+		s.clock.Advance(day)
+		forged, _ := trust.NewToken(s.account.ID, made, s.Keys().Fingerprint())
+		for name, c := range map[string]struct{ token, code string }{
+			"expired":         {good, "token-expired"},
+			"used up":         {used, "token-used-up"},
+			"revoked":         {revoked, "token-revoked"},
+			"removed":         {removed, "token-unknown"},
+			"forged":          {forged.Text().Reveal(), "token-unknown"},
+			"other authority": {other.token(authority.NewToken{}), "token-other-authority"},
+			"mistyped":        {swap(good), "token-damaged"},
+			"cut off":         {good[:len(good)-3], "token-damaged"},
+			"nonsense":        {"nonsense", "token-damaged"},
+		} {
+			p := s.product("N-" + name[:2])
+			_, err := p.register(ctx, c.token, false)
+			if e := license.AsError(err); e == nil || e.Code != c.code && (name != "nonsense" || e.Code != "token-malformed") {
+				t.Errorf("%s: got %v, want %s", name, err, c.code)
+			}
+		}
+		for _, p := range olds {
+			p.must(use(smp, 1))
+		}
+		if r := s.row(smp); r.InUse != int64(len(olds)) {
+			t.Errorf("%d are in use by %d products", r.InUse, len(olds))
+		}
+		s.check()
+	})
 }
 
 func swap(s string) string {
