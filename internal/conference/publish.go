@@ -89,85 +89,52 @@ func (ch *change) gone(f content) (users, spaces int64) {
 }
 
 func (ch *change) users(ctx context.Context, tx *store.Tx, f content) error {
-	same := map[string]bool{}
-	for after := ""; ; {
-		rows, err := tx.DirectoryUsers(ctx, db.DirectoryUsersParams{AccountID: ch.account, After: after, Page: page})
-		if err != nil {
-			return fmt.Errorf("read directory users: %w", err)
-		}
-		for _, r := range rows {
-			if u, still := f.users[r.Jid]; still && u.Guid == r.Guid && u.Email == r.Email && u.Personal == r.Personal && u.UserID == r.UserID && u.Name == r.Name {
-				same[r.Jid] = true
-			} else {
-				ch.goneUsers = append(ch.goneUsers, r.Jid)
-			}
-		}
-		if len(rows) < page {
-			break
-		}
-		after = rows[len(rows)-1].Jid
-	}
-	for jid, u := range f.users {
-		if !same[jid] {
-			u.AccountID, u.FromVersion = ch.account, ch.version
-			ch.newUsers = append(ch.newUsers, u)
-		}
-	}
-	return nil
+	return differ(f.users, &ch.goneUsers, &ch.newUsers, func(after string) ([]db.DirectoryUsersRow, error) {
+		return tx.DirectoryUsers(ctx, db.DirectoryUsersParams{AccountID: ch.account, After: after, Page: page})
+	}, func(r db.DirectoryUsersRow) (string, db.DirectoryUser) {
+		return r.Jid, db.DirectoryUser{Jid: r.Jid, Guid: r.Guid, Email: r.Email, Personal: r.Personal, UserID: r.UserID, Name: r.Name}
+	}, func(u *db.DirectoryUser) { u.AccountID, u.FromVersion = ch.account, ch.version })
 }
 
 func (ch *change) spaces(ctx context.Context, tx *store.Tx, f content) error {
-	same := map[string]bool{}
-	for after := ""; ; {
-		rows, err := tx.DirectorySpaces(ctx, db.DirectorySpacesParams{AccountID: ch.account, After: after, Page: page})
-		if err != nil {
-			return fmt.Errorf("read directory spaces: %w", err)
-		}
-		for _, r := range rows {
-			s, still := f.spaces[r.SpaceID]
-			if still && s.Name == r.Name && s.Owner == r.Owner {
-				same[r.SpaceID] = true
-			} else {
-				ch.goneSpaces = append(ch.goneSpaces, r.SpaceID)
-			}
-		}
-		if len(rows) < page {
-			break
-		}
-		after = rows[len(rows)-1].SpaceID
-	}
-	for id, s := range f.spaces {
-		if !same[id] {
-			s.AccountID, s.FromVersion = ch.account, ch.version
-			ch.newSpaces = append(ch.newSpaces, s)
-		}
-	}
-	return nil
+	return differ(f.spaces, &ch.goneSpaces, &ch.newSpaces, func(after string) ([]db.DirectorySpacesRow, error) {
+		return tx.DirectorySpaces(ctx, db.DirectorySpacesParams{AccountID: ch.account, After: after, Page: page})
+	}, func(r db.DirectorySpacesRow) (string, db.DirectorySpace) {
+		return r.SpaceID, db.DirectorySpace{SpaceID: r.SpaceID, Name: r.Name, Owner: r.Owner}
+	}, func(s *db.DirectorySpace) { s.AccountID, s.FromVersion = ch.account, ch.version })
 }
 
 func (ch *change) devices(ctx context.Context, tx *store.Tx, f content) error {
+	return differ(f.devices, &ch.goneDevices, &ch.newDevices, func(after string) ([]db.DirectoryDevicesRow, error) {
+		return tx.DirectoryDevices(ctx, db.DirectoryDevicesParams{AccountID: ch.account, After: after, Page: page})
+	}, func(r db.DirectoryDevicesRow) (string, db.DirectoryDevice) {
+		return r.Device, db.DirectoryDevice{Device: r.Device, Owner: r.Owner}
+	}, func(d *db.DirectoryDevice) { d.AccountID, d.FromVersion = ch.account, ch.version })
+}
+
+// differ compares what is stored, read page by page, with what is to be: gone gets the keys of rows that are no more or are another,
+// fresh the values that are not stored like that, marked by adopt.
+func differ[R any, V comparable](want map[string]V, gone *[]string, fresh *[]V, read func(after string) ([]R, error), stored func(R) (string, V), adopt func(*V)) error {
 	same := map[string]bool{}
-	for after := ""; ; {
-		rows, err := tx.DirectoryDevices(ctx, db.DirectoryDevicesParams{AccountID: ch.account, After: after, Page: page})
+	for after, more := "", true; more; {
+		rows, err := read(after)
 		if err != nil {
-			return fmt.Errorf("read directory devices: %w", err)
+			return fmt.Errorf("read directory: %w", err)
 		}
 		for _, r := range rows {
-			if d, still := f.devices[r.Device]; still && d.Owner == r.Owner {
-				same[r.Device] = true
+			key, v := stored(r)
+			if after = key; want[key] == v {
+				same[key] = true
 			} else {
-				ch.goneDevices = append(ch.goneDevices, r.Device)
+				*gone = append(*gone, key)
 			}
 		}
-		if len(rows) < page {
-			break
-		}
-		after = rows[len(rows)-1].Device
+		more = len(rows) == page
 	}
-	for device, d := range f.devices {
-		if !same[device] {
-			d.AccountID, d.FromVersion = ch.account, ch.version
-			ch.newDevices = append(ch.newDevices, d)
+	for key, v := range want {
+		if !same[key] {
+			adopt(&v)
+			*fresh = append(*fresh, v)
 		}
 	}
 	return nil
