@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"slices"
@@ -11,7 +12,7 @@ import (
 )
 
 // serverCertificate is the certificate of this server from the own root. It is made anew in the handshake that finds two
-// thirds of its life gone.
+// thirds of its life gone, or another issuing certificate in force.
 type serverCertificate struct {
 	keys  *trust.Keys
 	names []string
@@ -27,7 +28,7 @@ func (c *serverCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	if c.current != nil && now.Before(c.renewAt) {
+	if c.current != nil && now.Before(c.renewAt) && bytes.Equal(c.current.Certificate[1], c.keys.SignerChain()[1]) {
 		return c.current, nil
 	}
 	made, err := c.keys.ServerCertificate(c.names, now)

@@ -16,18 +16,22 @@ func lockDatabase(database string) (unlock func() error, err error) {
 	if strings.Contains(database, "://") {
 		return func() error { return nil }, nil
 	}
-	path := strings.TrimPrefix(database, "file:") + ".lock"
+	return lockFile(strings.TrimPrefix(database, "file:")+".lock", license.Refuse(license.KindRefused, "in-use",
+		"stop the other server, choose another --data, or use PostgreSQL for several servers", "another `tally serve` is at work on %s", database))
+}
+
+// lockFile takes a lock that the system gives back when the process dies; taken is the error when another one has it.
+func lockFile(path string, taken error) (unlock func() error, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock the database: %w", err)
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		err = errors.Join(err, f.Close())
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, license.Refuse(license.KindRefused, "in-use", "stop the other server, choose another --data, or use PostgreSQL for several servers",
-				"another `tally serve` is at work on %s", database)
+			return nil, taken
 		}
-		return nil, fmt.Errorf("lock the database: %w", err)
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f.Close, nil
 }

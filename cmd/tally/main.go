@@ -119,6 +119,10 @@ type program struct {
 		Status  syncStatusCmd  `cmd:"" help:"Show how this satellite stands with its authority."`
 		Privacy syncPrivacyCmd `cmd:"" help:"Say what does not leave the site."`
 	} `cmd:"" help:"Synchronization, at a satellite."`
+	Keys struct {
+		Show   keysShowCmd   `cmd:"" help:"Show which issuing and message keys are in force."`
+		Rotate keysRotateCmd `cmd:"" help:"Replace the issuing key and the message key; products take the new ones over by themselves."`
+	} `cmd:"" help:"The keys of this server; run it on the host."`
 	Event struct {
 		List   eventListCmd   `cmd:"" help:"List the events of an account, the oldest first."`
 		Verify eventVerifyCmd `cmd:"" help:"Recompute the event chain and the books of an account."`
@@ -216,7 +220,7 @@ func (versionCmd) Run(s *shell) error {
 // the same: they are for every verb.
 func accountFits(k *kong.Context) error {
 	words := strings.Fields(k.Command())
-	if !slices.Contains([]string{"account", "bootstrap", "demo", "serve", "signin", "version"}, words[0]) {
+	if !slices.Contains([]string{"account", "bootstrap", "demo", "keys", "serve", "signin", "version"}, words[0]) {
 		return nil
 	}
 	for _, p := range k.Path {

@@ -127,6 +127,10 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 		}
 	}()
 
+	keysDone := make(chan struct{})
+	go func() { defer close(keysDone); followKeys(engineCtx, desk.Keys(), log) }() // ends with stopEngine
+	defer func() { stopEngine(); <-keysDone }()
+
 	if up != nil {
 		upDone := make(chan struct{})
 		go func() { defer close(upDone); up.run(engineCtx) }() // ends with stopEngine

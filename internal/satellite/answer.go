@@ -59,6 +59,11 @@ func (s *Sync) Answer(ctx context.Context, file []byte, way Way) ([]byte, error)
 	if a.elsewhere, err = s.elsewhere(ctx, m.Exchange.Account, e.Site, trust.Predecessors(e.Signer)); err != nil {
 		return nil, err
 	}
+	if len(m.Exchange.CSR) > 0 {
+		if a.next, err = s.successor(ctx, m.Exchange); err != nil {
+			return nil, err
+		}
+	}
 	return a.answer(ctx, func(row *db.SatelliteRow) error { return signedBy(row, e, s.Now()) })
 }
 
@@ -104,8 +109,10 @@ type answering struct {
 	way    Way
 	join   *joining // nil but for the first file
 	key    *ecdsa.PublicKey
+	named  []string // names of its server that it is certified for
 	// elsewhere is what the key follows for other accounts.
 	elsewhere []trust.Predecessor
+	next      *successor // nil but where the satellite is about to replace its keys
 }
 
 // answer does the exchange in one transaction and signs what was stored.
@@ -231,6 +238,13 @@ func (a *answering) exchange(ctx context.Context, b *authority.Books, row db.Sat
 	noted, err := a.certify(&row, reply, b.Time())
 	if err != nil {
 		return nil, err
+	}
+	if a.next != nil {
+		odd, err := a.certifyNext(&row, reply, b.Time())
+		if err != nil {
+			return nil, err
+		}
+		noted = append(noted, odd...)
 	}
 	facts = append(noted, facts...)
 	shown := stillShown(row, b.Time())
@@ -436,6 +450,7 @@ func (a *answering) certify(row *db.SatelliteRow, reply *wire.SyncAnswer, now ti
 		return nil, license.Refuse(license.KindInvalid, "bad-host", "start the satellite with --name HOST", "%v", err)
 	}
 	l := lineageOf(*row)
+	a.named = hosts
 	der, err := a.keys.CertifySite(a.key, hosts, append(a.elsewhere, l.before(row.AccountID, row.Site)...), now)
 	if errors.Is(err, trust.ErrRootKeyAway) {
 		if a.join != nil {

@@ -76,6 +76,11 @@ func (s *Sync) Apply(ctx context.Context, who access.Person, account string, fil
 			s.Log.WarnContext(ctx, "the satellite's certificate was not renewed", "error", err)
 		}
 	}
+	if m.Next != nil && !out.Old {
+		if err := s.takeNext(ctx, m.Next); err != nil {
+			s.Log.WarnContext(ctx, "the satellite's next keys are not in force yet; the next synchronization tries again", "error", err)
+		}
+	}
 	return out, nil
 }
 
@@ -534,9 +539,26 @@ func (s *Sync) Due(ctx context.Context, every, retry time.Duration) ([]string, e
 	if every <= 0 {
 		return nil, nil
 	}
+	rows, now, err := s.upstreams(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var due []string
-	err := s.Authority.Read(ctx, "look what is due", func(tx *store.Tx) error {
-		due = nil
+	for _, up := range rows {
+		waits := up.Trouble != "" && now.Before(store.At(up.TriedAt).Add(retry))
+		if up.State != stateRemoved && !waits && (up.SyncedAt == 0 || up.Whole || !now.Before(store.At(up.SyncedAt).Add(every))) {
+			due = append(due, up.AccountID)
+		}
+	}
+	return due, nil
+}
+
+// upstreams is how this satellite stands with its authority for each account, removed ones included, and when that was read.
+func (s *Sync) upstreams(ctx context.Context) ([]db.Upstream, time.Time, error) {
+	var all []db.Upstream
+	var now time.Time
+	err := s.Authority.Read(ctx, "read accounts of the satellite", func(tx *store.Tx) error {
+		all, now = nil, tx.Now()
 		after := ""
 		for {
 			rows, err := tx.Accounts(ctx, db.AccountsParams{After: after, Page: 1000})
@@ -552,15 +574,12 @@ func (s *Sync) Due(ctx context.Context, every, retry time.Duration) ([]string, e
 				if err != nil {
 					return fmt.Errorf("read upstream: %w", err)
 				}
-				waits := up.Trouble != "" && tx.Now().Before(store.At(up.TriedAt).Add(retry))
-				if up.State != stateRemoved && !waits && (up.SyncedAt == 0 || up.Whole || !tx.Now().Before(store.At(up.SyncedAt).Add(every))) {
-					due = append(due, a.AccountID)
-				}
+				all = append(all, up)
 			}
 			if len(rows) < 1000 {
 				return nil
 			}
 		}
 	})
-	return due, err
+	return all, now, err
 }

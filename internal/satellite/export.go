@@ -131,6 +131,9 @@ func (s *Sync) compose(ctx context.Context, tx *store.Tx, up db.Upstream, accoun
 		Satellite: up.SatelliteID, Name: up.Name, Account: account.AccountID, Epoch: up.Epoch, Number: up.Number, Answered: up.Answered, At: now, Program: s.Version,
 		Hosts: s.Hosts, EverySeconds: up.EveryS, Whole: up.Whole,
 	}}
+	if err := s.askNext(&m.Exchange); err != nil {
+		return nil, err
+	}
 	vas, err := authority.VirtualAccountRows(ctx, tx, account.AccountID)
 	if err != nil {
 		return nil, err

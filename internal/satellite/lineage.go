@@ -2,7 +2,10 @@ package satellite
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/db"
 	"github.com/tallystick/tallystick/internal/trust"
+	"github.com/tallystick/tallystick/internal/wire"
 )
 
 // A satellite's keys are replaced when they are lost (it joins anew) or old (it asks for a certificate of the next ones). Its
@@ -159,4 +163,92 @@ func (s *Sync) elsewhere(ctx context.Context, account, site string, present []tr
 		return nil
 	})
 	return all, err
+}
+
+// successor is the key that is to replace a satellite's.
+type successor struct {
+	key       *ecdsa.PublicKey
+	site      string
+	elsewhere []trust.Predecessor // what it follows for other accounts
+}
+
+// successor reads the request of a satellite for the certificate of its next key.
+func (s *Sync) successor(ctx context.Context, e wire.SyncExchange) (*successor, error) {
+	refused := func(err error) error {
+		return license.Refuse(license.KindInvalid, "bad-certificate-request", "make the file again with `tally sync export`", "the request for the next keys in the file does not fit its key: %v", err)
+	}
+	csr, err := trust.ParseCSR(e.CSR)
+	if err != nil {
+		return nil, refused(err)
+	}
+	next := &successor{key: csr.PublicKey(), site: trust.SiteID(csr.PublicKey())}
+	if len(e.Certificate) == 0 {
+		return next, nil
+	}
+	before, err := s.keys.Certified(e.Certificate, next.key)
+	if err != nil {
+		return nil, refused(err)
+	}
+	next.elsewhere, err = s.elsewhere(ctx, e.Account, next.site, before)
+	return next, err
+}
+
+// certifyNext certifies the satellite's next key. Its present one goes on counting until a file that the next one signed comes: the
+// answer may be lost.
+func (a *answering) certifyNext(row *db.SatelliteRow, reply *wire.SyncAnswer, now time.Time) ([]license.Fact, error) {
+	l := lineageOf(*row)
+	at := l.index(a.next.site)
+	if at < 0 {
+		l = append(l, issuer{Site: a.next.site, At: store.Ms(now)})
+	}
+	if at >= 0 && at <= l.index(row.Site) || l.bounded() != nil {
+		return []license.Fact{{Code: license.FactSyncForeign, Name: "keys of a satellite that cannot come next, " + a.next.site}}, nil
+	}
+	der, err := a.keys.CertifySite(a.next.key, a.named, append(a.next.elsewhere, l.before(row.AccountID, a.next.site)...), now)
+	if errors.Is(err, trust.ErrRootKeyAway) {
+		return nil, nil // which the certificate of the present key says
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certify the next keys of a satellite: %w", err)
+	}
+	row.Issuers = l.text()
+	reply.Next = &wire.SyncIdentity{Certificate: der, Root: a.keys.RootDER(), EndsAt: now.Add(trust.SiteLife).Truncate(time.Second)}
+	return nil, nil
+}
+
+// askNext asks for the certificate of this satellite's next keys, while some wait.
+func (s *Sync) askNext(e *wire.SyncExchange) error {
+	next, err := s.keys.NextSite()
+	if err != nil || next == nil {
+		return err
+	}
+	e.Certificate = next.Certificate()
+	e.CSR, err = next.CSR()
+	return err
+}
+
+// takeNext keeps the certificate of this satellite's next keys, and puts them in force when it says of every account that they follow
+// the present ones there. Until then the present ones go on.
+func (s *Sync) takeNext(ctx context.Context, certified *wire.SyncIdentity) error {
+	next, err := s.keys.NextSite()
+	if err != nil || next == nil {
+		return err
+	}
+	if err := next.Complete(certified.Certificate, certified.Root, s.keys.Fingerprint(), s.Now()); err != nil {
+		return err
+	}
+	follows, err := next.Predecessors()
+	if err != nil {
+		return err
+	}
+	rows, _, err := s.upstreams(ctx)
+	if err != nil {
+		return err
+	}
+	for _, up := range rows {
+		if up.State != stateRemoved && !slices.Contains(follows, trust.Predecessor{Account: up.AccountID, Issuer: s.keys.Site()}) {
+			return nil
+		}
+	}
+	return s.keys.Promote(next)
 }

@@ -303,6 +303,23 @@ func (p *product) report(n int64) (wire.Authorized, error) {
 		wire.Authorize{Nonce: fmt.Sprintf("nonce-of-report-%s-%06d", p.serial, p.number), Usage: []wire.Usage{{Tag: smp, Count: n}}, Hostname: p.host}, &out)
 }
 
+// renew gets a new certificate, and checks that it fits the chain that comes with it.
+func (p *product) renew() error {
+	p.t.Helper()
+	csr, err := trust.NewCSR(p.key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.number++
+	var out wire.Registered
+	m := wire.Renew{Nonce: fmt.Sprintf("nonce-of-renewal-%s-%06d", p.serial, p.number), CSR: csr}
+	if err := p.send("renew", wire.KindRenew, p.account+"/"+p.instance, p.instance, p.number, m, &out); err != nil {
+		return err
+	}
+	_, err = trust.VerifyInstance(append([][]byte{out.Certificate}, p.last[1:]...), p.desk.Keys().Fingerprint(), p.clock.Now())
+	return err
+}
+
 func (p *product) mustReport(n int64, want license.AuthorizationStatus) {
 	p.t.Helper()
 	got, err := p.report(n)

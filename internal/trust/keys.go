@@ -71,16 +71,26 @@ func (k *Keys) now() *ring { return k.ring.Load() }
 //
 // Where a satellite's set lies in dir, certified by its authority (see OpenSite), those are the keys.
 func OpenKeys(dir string, now time.Time) (*Keys, error) {
+	if k, err := OpenExisting(dir); k != nil || err != nil {
+		return k, err
+	}
+	if err := makeKeys(dir, filepath.Join(dir, keySet), now); err != nil {
+		return nil, fmt.Errorf("make keys in %s: %w", dir, err)
+	}
+	return OpenExisting(dir)
+}
+
+// OpenExisting is OpenKeys for keys that are there; without any it returns nil.
+func OpenExisting(dir string) (*Keys, error) {
 	if k, err := openSiteKeys(dir); k != nil || err != nil {
 		return k, err
 	}
 	set := filepath.Join(dir, keySet)
 	_, err := os.Lstat(set)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeKeys(dir, set, now); err != nil {
-			return nil, fmt.Errorf("make keys in %s: %w", dir, err)
-		}
-	} else if err != nil {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open keys: %w", err)
 	}
 	k, err := readKeys(set)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -109,4 +110,41 @@ func (k *Keys) Promote(next *Site) error {
 		return err
 	}
 	return forget(k.set)
+}
+
+// KeyState is what a key folder holds, for people.
+type KeyState struct {
+	Site    string // of a satellite, empty for an authority
+	Issuer  string // made of the issuing key in force; of a satellite it is Site
+	Root    Fingerprint
+	RootKey bool // whether the root's key is in the folder
+	// Since is when the issuing certificate in force was made, Ends when it ends, MessagesEnd when the message certificate does.
+	Since, Ends, MessagesEnd time.Time
+	Replaced                 []string // issuers that this one follows, the oldest first
+	Waiting                  string   // of a satellite: who it will be, by the keys that wait for their certificate
+}
+
+// State says what the key folder holds.
+func (k *Keys) State() (KeyState, error) {
+	r := k.now()
+	s := KeyState{
+		Site: r.site, Issuer: issuerID(r.issuing), Root: k.Fingerprint(), Since: r.issuing.NotBefore.Add(clockSlack).UTC(), Ends: r.issuing.NotAfter.UTC(),
+		MessagesEnd: r.signer.NotAfter.UTC(),
+	}
+	for _, p := range predecessors(r.issuing) {
+		if !slices.Contains(s.Replaced, p.Issuer) {
+			s.Replaced = append(s.Replaced, p.Issuer)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(k.set, rootKey)); err == nil {
+		s.RootKey = true
+	}
+	next, err := k.NextSite()
+	if err != nil {
+		return s, err
+	}
+	if next != nil {
+		s.Waiting = next.ID()
+	}
+	return s, nil
 }

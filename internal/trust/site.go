@@ -205,6 +205,15 @@ func (s *Site) Certificate() []byte {
 	return der
 }
 
+// Predecessors are what the pair's certificate says that it follows.
+func (s *Site) Predecessors() ([]Predecessor, error) {
+	cert, err := x509.ParseCertificate(s.Certificate())
+	if err != nil {
+		return nil, err
+	}
+	return predecessors(cert), nil
+}
+
 // checkSite checks an issuing certificate of a satellite: by this root, for this key, with the purposes of a satellite.
 func checkSite(issuing, rootDER []byte, root Fingerprint, key *ecdsa.PublicKey) (*x509.Certificate, error) {
 	if len(issuing) > maxCertificate || len(rootDER) > maxCertificate || Of(rootDER) != root {

@@ -59,7 +59,9 @@ type SyncExchange struct {
 	EverySeconds int64  `json:"everySeconds,omitempty"`
 	Whole        bool   `json:"whole,omitempty"` // it lost its database or went back to an older one, and asks for everything
 	Token        string `json:"token,omitempty"` // in the first message only
-	CSR          []byte `json:"csr,omitempty"`   // in the first message only: PKCS #10, DER
+	// CSR is the request for the issuing certificate of the satellite's key in the first message, and later of the key that is to
+	// replace it.
+	CSR []byte `json:"csr,omitempty"` // PKCS #10, DER
 	// Certificate is the issuing certificate that the key of CSR has already, if it has one.
 	Certificate []byte `json:"certificate,omitempty"` // DER
 }
@@ -129,6 +131,7 @@ type SyncAnswer struct {
 	Exchange  SyncReply
 	Refusal   *SyncRefusal
 	Identity  *SyncIdentity
+	Next      *SyncIdentity // of the key that is to replace the satellite's
 	VAs       []SyncVA
 	Orders    []SyncOrder
 	Lots      []SyncLot
@@ -299,6 +302,9 @@ func (m *SyncAnswer) Text() ([]byte, error) {
 	if m.Identity != nil {
 		l.add("identity", m.Identity)
 	}
+	if m.Next != nil {
+		l.add("next", m.Next)
+	}
 	addAll(&l, "va", m.VAs)
 	addAll(&l, "order", m.Orders)
 	addAll(&l, "lot", m.Lots)
@@ -399,6 +405,9 @@ func ParseSyncAnswer(text []byte) (*SyncAnswer, error) {
 		case "identity":
 			m.Identity = &SyncIdentity{}
 			return m.Identity
+		case "next":
+			m.Next = &SyncIdentity{}
+			return m.Next
 		case "va":
 			return grow(&m.VAs)
 		case "order":
