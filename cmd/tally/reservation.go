@@ -214,15 +214,22 @@ type reservationConfirmCmd struct {
 
 // Run enters a confirmation code.
 func (c reservationConfirmCmd) Run(ctx context.Context, s *shell) error {
+	return s.reserved(ctx, carry{}, "", func(r *remote, account string) (api.Reservation, error) {
+		return r.ConfirmReservation(ctx, account, c.Reservation, c.Code)
+	})
+}
+
+// reserved runs a verb of a reservation, shows what became of it, and what is to be done next.
+func (s *shell) reserved(ctx context.Context, c carry, next string, verb func(r *remote, account string) (api.Reservation, error)) error {
 	r, account, err := s.in(ctx)
 	if err != nil {
 		return err
 	}
-	done, err := r.ConfirmReservation(ctx, account, c.Reservation, c.Code)
+	done, err := verb(r, account)
 	if err != nil {
 		return err
 	}
-	return carry{}.answer(s, done, "")
+	return c.answer(s, done, next)
 }
 
 type reservationReturnCmd struct {
@@ -232,15 +239,9 @@ type reservationReturnCmd struct {
 
 // Run enters a return code.
 func (c reservationReturnCmd) Run(ctx context.Context, s *shell) error {
-	r, account, err := s.in(ctx)
-	if err != nil {
-		return err
-	}
-	done, err := r.ReturnReservation(ctx, account, c.Reservation, c.Code)
-	if err != nil {
-		return err
-	}
-	return carry{}.answer(s, done, "finish on the product: tally-agent license smart reservation return complete")
+	return s.reserved(ctx, carry{}, "finish on the product: tally-agent license smart reservation return complete", func(r *remote, account string) (api.Reservation, error) {
+		return r.ReturnReservation(ctx, account, c.Reservation, c.Code)
+	})
 }
 
 type reservationReleaseCmd struct {
@@ -344,15 +345,9 @@ type reservationShowCmd struct {
 
 // Run shows a reservation and every code of it again.
 func (c reservationShowCmd) Run(ctx context.Context, s *shell) error {
-	r, account, err := s.in(ctx)
-	if err != nil {
-		return err
-	}
-	found, err := r.Reservation(ctx, account, c.Reservation)
-	if err != nil {
-		return err
-	}
-	return c.answer(s, found, "")
+	return s.reserved(ctx, c.carry, "", func(r *remote, account string) (api.Reservation, error) {
+		return r.Reservation(ctx, account, c.Reservation)
+	})
 }
 
 func showReservation(r api.Reservation) func(io.Writer) {

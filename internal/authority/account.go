@@ -97,6 +97,7 @@ func (a *Authority) Accounts(ctx context.Context, who access.Person, page Page) 
 			return err
 		}
 		rows, next = cut(rows, page, func(r db.Account) string { return r.AccountID })
+		out = nil // this may run twice
 		for _, r := range rows {
 			out = append(out, accountOf(r))
 		}
@@ -255,6 +256,7 @@ func (a *Authority) VirtualAccounts(ctx context.Context, who access.Person, acco
 			return err
 		}
 		rows, next = cut(rows, page, func(r db.VirtualAccount) string { return r.VaID })
+		out = nil // this may run twice
 		for _, r := range rows {
 			out = append(out, vaOf(r, row))
 		}

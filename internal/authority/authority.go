@@ -185,6 +185,36 @@ func (p Page) limit() int {
 	return p.Limit
 }
 
+// listed reads one page of a list of an account: rows reads from the page on, key is what the cursor of a row is, and show makes of a
+// row what is shown.
+func listed[R, T any](ctx context.Context, a *Authority, who access.Person, account, noun string, page Page,
+	rows func(*store.Tx, string) ([]R, error), key func(R) string, show func(*store.Tx, R) (T, error),
+) ([]T, string, error) {
+	id, err := a.scope(ctx, who, access.See, account)
+	if err != nil {
+		return nil, "", err
+	}
+	var out []T
+	var next string
+	err = a.read(ctx, "list "+noun, func(tx *store.Tx) error {
+		found, err := rows(tx, id)
+		if err != nil {
+			return err
+		}
+		out = nil
+		found, next = cut(found, page, key)
+		for _, r := range found {
+			one, err := show(tx, r)
+			if err != nil {
+				return err
+			}
+			out = append(out, one)
+		}
+		return nil
+	})
+	return out, next, err
+}
+
 // cut splits what the store returned into the page and the cursor of the next one, empty on the last page.
 func cut[T any](rows []T, p Page, id func(T) string) ([]T, string) {
 	if len(rows) <= p.limit() {

@@ -44,6 +44,7 @@ func (a *Authority) Events(ctx context.Context, who access.Person, account strin
 			return err
 		}
 		rows, next = cut(rows, page, func(r db.Event) string { return strconv.FormatInt(r.Seq, 10) })
+		out = nil // this may run twice
 		for _, r := range rows {
 			var body struct {
 				Data json.RawMessage `json:"data"`

@@ -142,28 +142,9 @@ func orderOf(ctx context.Context, tx *store.Tx, p db.Purchase) (Order, error) {
 
 // Orders lists the orders of an account in the order in which they came.
 func (a *Authority) Orders(ctx context.Context, who access.Person, account string, page Page) ([]Order, string, error) {
-	id, err := a.scope(ctx, who, access.See, account)
-	if err != nil {
-		return nil, "", err
-	}
-	var out []Order
-	var next string
-	err = a.read(ctx, "list orders", func(tx *store.Tx) error {
-		rows, err := tx.Purchases(ctx, db.PurchasesParams{AccountID: id, After: page.After, Page: page.rows()})
-		if err != nil {
-			return err
-		}
-		rows, next = cut(rows, page, func(r db.Purchase) string { return r.PurchaseID })
-		for _, r := range rows {
-			o, err := orderOf(ctx, tx, r)
-			if err != nil {
-				return err
-			}
-			out = append(out, o)
-		}
-		return nil
-	})
-	return out, next, err
+	return listed(ctx, a, who, account, "orders", page, func(tx *store.Tx, id string) ([]db.Purchase, error) {
+		return tx.Purchases(ctx, db.PurchasesParams{AccountID: id, After: page.After, Page: page.rows()})
+	}, func(r db.Purchase) string { return r.PurchaseID }, func(tx *store.Tx, r db.Purchase) (Order, error) { return orderOf(ctx, tx, r) })
 }
 
 // Order finds an order by id or number.

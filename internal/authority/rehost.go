@@ -257,29 +257,12 @@ func (a *Authority) RejectRehost(ctx context.Context, who access.Person, account
 
 // Rehosts lists the wishes of an account, decided ones included.
 func (a *Authority) Rehosts(ctx context.Context, who access.Person, account string, page Page) ([]Rehost, string, error) {
-	id, err := a.scope(ctx, who, access.See, account)
-	if err != nil {
-		return nil, "", err
-	}
-	var out []Rehost
-	var next string
-	err = a.read(ctx, "list rehosts", func(tx *store.Tx) error {
-		rows, err := tx.Rehosts(ctx, db.RehostsParams{AccountID: id, After: page.After, Page: page.rows()})
-		if err != nil {
-			return err
-		}
-		rows, next = cut(rows, page, func(r db.Rehost) string { return r.RehostID })
-		out = nil
-		for _, r := range rows {
-			old, err := tx.Reservation(ctx, db.ReservationParams{AccountID: id, ReservationID: r.ReservationID})
-			if err != nil {
-				return err
-			}
-			out = append(out, rehostOf(r, old))
-		}
-		return nil
+	return listed(ctx, a, who, account, "rehosts", page, func(tx *store.Tx, id string) ([]db.Rehost, error) {
+		return tx.Rehosts(ctx, db.RehostsParams{AccountID: id, After: page.After, Page: page.rows()})
+	}, func(r db.Rehost) string { return r.RehostID }, func(tx *store.Tx, r db.Rehost) (Rehost, error) {
+		old, err := tx.Reservation(ctx, db.ReservationParams{AccountID: r.AccountID, ReservationID: r.ReservationID})
+		return rehostOf(r, old), err
 	})
-	return out, next, err
 }
 
 func rehostOf(r db.Rehost, old db.Reservation) Rehost {

@@ -150,29 +150,11 @@ func udiOf(ctx context.Context, tx *store.Tx, account, ref string) (string, erro
 
 // Reservations lists the reservations of an account, ended ones included.
 func (a *Authority) Reservations(ctx context.Context, who access.Person, account string, page Page) ([]Reservation, string, error) {
-	id, err := a.scope(ctx, who, access.See, account)
-	if err != nil {
-		return nil, "", err
-	}
-	var out []Reservation
-	var next string
-	err = a.read(ctx, "list reservations", func(tx *store.Tx) error {
-		rows, err := tx.Reservations(ctx, db.ReservationsParams{AccountID: id, After: page.After, Page: page.rows()})
-		if err != nil {
-			return err
-		}
-		rows, next = cut(rows, page, func(r db.Reservation) string { return r.ReservationID })
-		out = nil
-		for _, r := range rows {
-			shown, err := a.showReservation(ctx, tx, r, tx.Now())
-			if err != nil {
-				return err
-			}
-			out = append(out, shown)
-		}
-		return nil
+	return listed(ctx, a, who, account, "reservations", page, func(tx *store.Tx, id string) ([]db.Reservation, error) {
+		return tx.Reservations(ctx, db.ReservationsParams{AccountID: id, After: page.After, Page: page.rows()})
+	}, func(r db.Reservation) string { return r.ReservationID }, func(tx *store.Tx, r db.Reservation) (Reservation, error) {
+		return a.showReservation(ctx, tx, r, tx.Now())
 	})
-	return out, next, err
 }
 
 // Reservation finds a reservation by id, request code, UDI or serial number, with its authorization: every code can be shown again.

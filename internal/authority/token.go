@@ -137,6 +137,7 @@ func (a *Authority) Tokens(ctx context.Context, who access.Person, account, va s
 			return err
 		}
 		rows, next = cut(rows, page, func(r db.Token) string { return r.TokenID })
+		out = nil // this may run twice
 		for _, r := range rows {
 			out = append(out, tokenOf(r, names[r.VaID], tx.Now()))
 		}
