@@ -103,7 +103,8 @@ type desk struct {
 	uses      int // of the token
 	instances map[string]*registered
 	intervals map[wire.Interval]int
-	seen      []string // verb and number of every envelope that came
+	seen      []string      // verb and number of every envelope that came
+	told      wire.Register // the last of them to register
 
 	// The trouble that tests make.
 	away   error                                         // nothing comes in
@@ -199,6 +200,7 @@ func (d *desk) register(envelope []byte) ([]byte, error) {
 	if err := wire.Decode(e.Payload, &m); err != nil {
 		return nil, err
 	}
+	d.told = m
 	csr, err := trust.ParseCSR(m.CSR)
 	if err != nil {
 		return nil, err

@@ -81,6 +81,9 @@ func (a *Agent) register(ctx context.Context, token trust.Token, force bool) err
 		}
 		// Whoever looks next tries it again when this attempt comes to nothing.
 		st.Asked.Text, st.Asked.Force = token.Text().Reveal(), force
+		if st.Reservation != nil {
+			st.Asked.Requests = st.Reservation.Sequence
+		}
 		st.Asked.Tries.Next = now.Add(license.RetryDelay(st.Asked.Tries.Failures+1, 0, a.opts.Rand(), exchangeLimit))
 		st.Asked.Tries.Wake = st.Asked.Tries.Next
 		ask, product = *st.Asked, st.told()
@@ -252,7 +255,7 @@ func (ask asked) seal(token trust.Token, product wire.Product, force bool) ([]by
 	if err != nil {
 		return nil, err
 	}
-	payload, err := json.Marshal(wire.Register{Token: token.Text().Reveal(), CSR: csr, Product: product, Force: force, Nonce: ask.Nonce})
+	payload, err := json.Marshal(wire.Register{Token: token.Text().Reveal(), CSR: csr, Product: product, Force: force, Requests: ask.Requests, Nonce: ask.Nonce})
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,30 @@ func TestRegisterGivesIdentityAndFirstAuthorization(t *testing.T) {
 	}
 }
 
+// TestRegisterTellsItsRequests: a product that once asked for a reservation says how many requests it remembers, so that its desk
+// notices a state that was set back; one that never did says nothing, which an older authority understands.
+func TestRegisterTellsItsRequests(t *testing.T) {
+	t.Parallel()
+	p := newProduct(t, 0)
+	p.register()
+	if n := p.desk.told.Requests; n != 0 {
+		t.Errorf("it tells of %d requests and made none", n)
+	}
+	_, err := p.Deregister(t.Context())
+	p.must(err)
+	for range 2 {
+		reserve := func(_ ReservationStatus, err error) { p.must(err) }
+		reserve(p.EnableReservation(t.Context(), ""))
+		reserve(p.RequestReservation(t.Context(), 0))
+		reserve(p.CancelReservation(t.Context()))
+		reserve(p.DisableReservation(t.Context()))
+	}
+	p.register()
+	if n := p.desk.told.Requests; n != 2 {
+		t.Errorf("it tells of %d requests and made 2", n)
+	}
+}
+
 func TestLostRegistrationCostsNoSecondUse(t *testing.T) {
 	t.Parallel()
 	p := newProduct(t, 0)

@@ -99,6 +99,8 @@ type asked struct {
 	// Text is the token itself, a secret: without it nobody could go on trying. It is gone with the answer.
 	Text  string `json:"text,omitempty"`
 	Force bool   `json:"force,omitempty"`
+	// Requests is the number of the last request for a reservation, 0 for none.
+	Requests int `json:"requests,omitempty"`
 	// Tries says when it is tried next.
 	Tries schedule `json:"tries,omitzero"`
 }

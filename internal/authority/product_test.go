@@ -106,6 +106,7 @@ type product struct {
 	key      *ecdsa.PrivateKey
 	serial   string
 	nonce    string
+	requests int // for reservations, that it remembers
 	instance string
 	number   int64
 	sent     int
@@ -122,7 +123,7 @@ func (p *product) registration(token string, force bool) []byte {
 		p.site.t.Fatalf("make request: %v", err)
 	}
 	return p.seal(trust.Header{Kind: wire.KindRegister, Audience: wire.Audience}, true, wire.Register{
-		Token: token, CSR: csr, Force: force, Nonce: p.nonce, Product: wire.Product{Name: "Test product", PID: "TEST", Serial: p.serial, Version: "1.0", Hostname: "host-" + p.serial},
+		Token: token, CSR: csr, Force: force, Requests: p.requests, Nonce: p.nonce, Product: wire.Product{Name: "Test product", PID: "TEST", Serial: p.serial, Version: "1.0", Hostname: "host-" + p.serial},
 	})
 }
 

@@ -139,6 +139,9 @@ func (a *Authority) admit(ctx context.Context, d *desk, token trust.Token, m wir
 	if known && old.State == stateActive && old.Nonce == m.Nonce && old.KeyThumbprint == thumbprint {
 		return old, nil
 	}
+	if err := d.forgetful(ctx, m); err != nil {
+		return old, err
+	}
 	live := known && old.State == stateActive && old.ExpiresAt > store.Ms(d.now)
 	if live && !m.Force {
 		return old, license.Refuse(license.KindConflict, wire.CodeAlreadyRegistered, "if this is the same product, register again with force; a copy needs its own serial number",
@@ -184,6 +187,24 @@ func (d *desk) unreserved(ctx context.Context, udi string) error {
 		case r.State == string(license.ReservationQuarantined):
 			return license.Refuse(license.KindRefused, "quarantined", "return its reservation on the product and enter the return code at the authority, or let an administrator release it",
 				"the product %s was declared dead and its licenses went to another one", udi)
+		}
+	}
+	return nil
+}
+
+// forgetful notes that a product remembers fewer requests for reservations than were answered: its state was set back to when it may
+// have held the newest of those that it remembers, which it had given up since (domain rule 43). It registers all the same.
+func (d *desk) forgetful(ctx context.Context, m wire.Register) error {
+	rows, err := d.ReservationsOfUDI(ctx, db.ReservationsOfUDIParams{AccountID: d.account.AccountID, Udi: m.Product.UDI()})
+	if err != nil {
+		return fmt.Errorf("look up reservations: %w", err)
+	}
+	if m.Requests == 0 || len(rows) == 0 || int64(m.Requests) >= rows[0].Sequence {
+		return nil
+	}
+	for _, r := range rows { // the newest first
+		if r.Sequence <= int64(m.Requests) {
+			return d.noteRevived(ctx, &r, trust.Code{Sequence: m.Requests}, fmt.Sprintf("a registration that remembers request %d of %d", m.Requests, rows[0].Sequence))
 		}
 	}
 	return nil

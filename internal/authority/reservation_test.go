@@ -452,6 +452,44 @@ func TestRule43SetBack(t *testing.T) {
 	})
 }
 
+// TestRule43SetBackAndRegistered: a product that registers and remembers fewer requests than were answered was set back to when it held
+// what it gave up since; the reservation says so. One that remembers all, or says nothing, is registered and that is all.
+func TestRule43SetBackAndRegistered(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *site) {
+		ctx, a := t.Context(), s.account.ID
+		s.order("SO-1", line(smp, 10))
+		b := s.boxed("A")
+		var first authority.Reservation
+		for i := range 3 {
+			r := s.reserve(b.request(), want{smp: 7})
+			if i == 0 {
+				first = r
+			}
+			b.install(r.Authorization)
+			if _, err := s.ReturnReservation(ctx, admin, a, r.ID, b.code(trust.CodeReturn)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := s.product("A")
+		for _, c := range []struct {
+			remembers int
+			revived   int64
+		}{{3, 0}, {0, 0}, {1, 1}, {1, 2}} {
+			p.nonce, p.requests = "nonce-of-registration-"+trust.NewID("ins", s.clock.Now()), c.remembers
+			if _, err := p.register(ctx, s.token(authority.NewToken{}), true); err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.Reservation(ctx, admin, a, first.ID)
+			i := slices.IndexFunc(got.Findings, func(f license.Fact) bool { return f.Code == license.FactRevived })
+			if err != nil || (i >= 0) != (c.revived > 0) || i >= 0 && got.Findings[i].Count != c.revived {
+				t.Errorf("remembering %d of 3: %+v, %v", c.remembers, got.Findings, err)
+			}
+		}
+		s.check()
+	})
+}
+
 func TestReservationAndRegistrationExclude(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *site) {

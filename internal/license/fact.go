@@ -36,7 +36,7 @@ const (
 
 // The codes of facts about a reservation.
 const (
-	FactRevived          = "revived"           // Count codes came although the licenses had been given up, the first at Since
+	FactRevived          = "revived"           // Count codes or registrations came although the licenses had been given up, the first at Since
 	FactUncounted        = "uncounted"         // the product Name may still use Count of Tag in Lot, uncounted since Since
 	FactWrongCodes       = "wrong-codes"       // Count codes that the product did not make, since Since
 	FactInTransit        = "in-transit"        // version Count waits for its confirmation code since Since
@@ -81,7 +81,7 @@ func (f Fact) reservationText() string {
 	switch f.Code {
 	case FactRevived:
 		return fmt.Sprintf("%s since %s, although %s had given its licenses up: its state was set back. Look at its snapshots, and return there once more.",
-			plural(f.Count, "code has come", "codes have come"), stamp(f.Since), f.Name)
+			plural(f.Count, "code or registration has come", "codes or registrations have come"), stamp(f.Since), f.Name)
 	case FactUncounted:
 		return fmt.Sprintf("%s may use %d of %s (lot %s) uncounted since %s.", f.Name, f.Count, f.Tag, f.Lot, stamp(f.Since))
 	case FactWrongCodes:

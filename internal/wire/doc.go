@@ -4,7 +4,8 @@
 //
 // History of the message version, which is part of every kind:
 //
-//	1  register, authorize, renew, deregister, refusal; later also hello, which an older authority does not know
+//	1  register, authorize, renew, deregister, refusal; later also hello, and the requests of a product that once reserved,
+//	   which an older authority does not know
 //
 // Unknown members are refused in requests. Products accept unknown members in answers, so that an older product keeps
 // working with a newer authority.
@@ -90,6 +91,8 @@ type Register struct {
 	// Identity is the ID certificate with the chain above it, issuing and root, in DER; VirtualAccount the id of where the product was.
 	Identity       [][]byte `json:"identity,omitempty"`
 	VirtualAccount string   `json:"virtualAccount,omitempty"`
+	// Requests is the number of the last request for a reservation that the product remembers; none for a product that never made one.
+	Requests int `json:"requests,omitempty"`
 	// Nonce makes the request repeatable: the same nonce with the same key gets the same instance and costs no second use
 	// of the token.
 	Nonce string `json:"nonce"`
@@ -235,6 +238,9 @@ func (m Register) Check() error {
 	}
 	if len(m.Identity) > 4 || len(m.VirtualAccount) > MaxText {
 		return malformed("the chain of the certificate or the virtual account is too long")
+	}
+	if m.Requests < 0 || m.Requests > 1<<20 {
+		return malformed("%d is no number of a request for a reservation", m.Requests)
 	}
 	if len(m.CSR) == 0 {
 		return malformed("the certificate request is missing")
