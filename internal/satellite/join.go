@@ -1,6 +1,7 @@
 package satellite
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
@@ -110,6 +111,10 @@ type pending struct {
 	Account   string            `json:"account"`
 	Satellite string            `json:"satellite"`
 	Digest    []byte            `json:"digest"` // of the text that was signed
+	// At, CSR and Certificate are what the text would not be the same without.
+	At          time.Time `json:"at,omitzero"`
+	CSR         []byte    `json:"csr,omitempty"`
+	Certificate []byte    `json:"certificate,omitempty"`
 }
 
 func pendingFile(keys, account string) string {
@@ -128,7 +133,8 @@ type Joiner struct {
 	Every time.Duration
 }
 
-// Request makes the first file for a token of `tally satellite create`. The same token gives a file as good as the one before.
+// Request makes the first file for a token of `tally satellite create`. For the same token it is the same file again, byte for byte, as
+// its answer may have been lost after the token was spent.
 func (j Joiner) Request(ctx context.Context, text string) ([]byte, error) {
 	token, err := readToken(text)
 	if err != nil {
@@ -141,27 +147,59 @@ func (j Joiner) Request(ctx context.Context, text string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	csr, err := site.CSR()
+	p := pending{Root: token.Root, Account: token.Account, Satellite: token.ID, At: j.Now().UTC().Truncate(time.Millisecond), Certificate: site.Certificate()}
+	if p.CSR, err = site.CSR(); err != nil {
+		return nil, err
+	}
+	h := trust.Header{Kind: wire.KindJoin, Audience: wire.Audience}
+	if before := j.asked(token); before.of(site) {
+		if body, err := j.compose(token, before); err == nil && bytes.Equal(before.Digest, digestOf(body)) {
+			return site.SealFile(h, body)
+		}
+	}
+	body, err := j.compose(token, p)
 	if err != nil {
 		return nil, err
 	}
-	m := wire.SyncRequest{Exchange: wire.SyncExchange{
-		Satellite: token.ID, Account: token.Account, Epoch: 1, Number: 1, At: j.Now().UTC().Truncate(time.Millisecond), Program: j.Version, Hosts: j.Hosts,
-		EverySeconds: int64(j.Every / time.Second), Whole: true, Token: token.Text().Reveal(), CSR: csr, Certificate: site.Certificate(),
-	}}
-	body, err := m.Text()
-	if err != nil {
-		return nil, err
-	}
-	digest := sha256.Sum256(body)
-	kept, err := json.Marshal(pending{Root: token.Root, Account: token.Account, Satellite: token.ID, Digest: digest[:]})
+	p.Digest = digestOf(body)
+	kept, err := json.Marshal(p)
 	if err != nil {
 		return nil, fmt.Errorf("keep what was asked: %w", err)
 	}
 	if err := trust.WriteFile(pendingFile(j.Keys, token.Account), kept, 0o600); err != nil {
 		return nil, err
 	}
-	return site.SealFile(trust.Header{Kind: wire.KindJoin, Audience: wire.Audience}, body)
+	return site.SealFile(h, body)
+}
+
+// compose is the text of the first file.
+func (j Joiner) compose(token trust.Token, p pending) ([]byte, error) {
+	m := wire.SyncRequest{Exchange: wire.SyncExchange{
+		Satellite: token.ID, Account: token.Account, Epoch: 1, Number: 1, At: p.At, Program: j.Version, Hosts: j.Hosts,
+		EverySeconds: int64(j.Every / time.Second), Whole: true, Token: token.Text().Reveal(), CSR: p.CSR, Certificate: p.Certificate,
+	}}
+	return m.Text()
+}
+
+func digestOf(text []byte) []byte {
+	sum := sha256.Sum256(text)
+	return sum[:]
+}
+
+// asked is what was asked last for the satellite of a token; zero for nothing that can be read.
+func (j Joiner) asked(token trust.Token) pending {
+	text, err := os.ReadFile(pendingFile(j.Keys, token.Account))
+	var p pending
+	if err != nil || json.Unmarshal(text, &p) != nil || p.Root != token.Root || p.Satellite != token.ID {
+		return pending{}
+	}
+	return p
+}
+
+// of says whether it was asked with the keys of a site.
+func (p pending) of(site *trust.Site) bool {
+	csr, err := trust.ParseCSR(p.CSR)
+	return err == nil && trust.SiteID(csr.PublicKey()) == site.ID()
 }
 
 // mayJoin refuses to make a satellite of an authority, and to join a second authority.

@@ -258,6 +258,12 @@ func (c *courier) join() {
 		reply = again
 		return err
 	})
+	if pick(c, "answer lost", []bool{false, true}) { // and asked for again, some time later
+		c.clock.Advance(time.Hour)
+		if again, err := c.joiner().Request(c.ctx, c.token); err != nil || !bytes.Equal(file, again) {
+			c.rt.Fatalf("another file for the same token: %v", err)
+		}
+	}
 	c.surely(c.down, "complete join", func() error {
 		_, err := c.joiner().Complete(c.ctx, reply)
 		return err

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/satellite"
+	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
 // TestPurchasesGoDownUseGoesUp is the main job, end to end.
@@ -48,6 +50,50 @@ func TestPurchasesGoDownUseGoesUp(t *testing.T) {
 		if err != nil || len(in) != 1 || in[0].Satellite != "Plant 7" || in[0].Usage[0].Count != 4 || in[0].Hostname != p.host {
 			t.Errorf("instances at the authority: %+v, %v", in, err)
 		}
+	})
+}
+
+// TestLostJoinIsAskedForAgain: the answer to a join may be lost after the token was spent; the same token asks for it again.
+func TestLostJoinIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world, address string) {
+		ctx := t.Context()
+		_, token := w.invite("Plant 7")
+		w.order("SO-1", "Plant 7", 3)
+		st := storetest.OpenURL(t, address, w.clock.Now)
+		j := satellite.Joiner{Store: st, Keys: t.TempDir(), Catalog: license.DefaultCatalog(), Hosts: []string{"plant.example"}, Version: "test", Now: w.clock.Now}
+		var answers [][]byte
+		for range 2 { // the first answer is lost
+			file, err := j.Request(ctx, token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := w.top.Answer(ctx, file, satellite.Network)
+			if err != nil {
+				t.Fatalf("the token was spent for nothing: %v", err)
+			}
+			answers = append(answers, answer)
+			w.clock.Advance(time.Hour)
+		}
+		if !bytes.Equal(answers[0], answers[1]) {
+			t.Error("the same request got another answer")
+		}
+		if _, err := j.Complete(ctx, answers[1]); err != nil {
+			t.Fatal(err)
+		}
+		plant := w.reopen(st, j.Keys)
+		if got := w.row(plant, "").Quantity; got != 3 {
+			t.Errorf("the satellite has %d", got)
+		}
+		w.check(plant)
+		// Another program or another name makes another file, for which the token is spent.
+		j.Hosts = []string{"other.example"}
+		file, err := j.Request(ctx, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.top.Answer(ctx, file, satellite.Network)
+		wantCode(t, err, "token-used-up")
 	})
 }
 
