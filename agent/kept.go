@@ -32,7 +32,7 @@ func (a *Agent) saved(raw []byte, st *state) {
 	a.kept.Store(&kept{raw: bytes.Clone(raw), st: st.clone()}) // the keeper may use its bytes again
 }
 
-// clone is the state that comes out when this one is written and read: it shares nothing that can be changed.
+// clone is the state that comes out when this one is written and read: it shares nothing that is ever changed.
 func (st *state) clone() *state {
 	var out state
 	copyKept(reflect.ValueOf(&out).Elem(), reflect.ValueOf(st).Elem())
@@ -52,6 +52,10 @@ func copyKept(to, from reflect.Value) {
 		}
 	case reflect.Slice:
 		if from.IsNil() {
+			return
+		}
+		if from.Type().Elem().Kind() == reflect.Uint8 {
+			to.Set(from) // keys, certificates, messages: bytes are replaced and never changed
 			return
 		}
 		to.Set(reflect.MakeSlice(from.Type(), from.Len(), from.Len()))

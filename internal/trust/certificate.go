@@ -145,31 +145,34 @@ func checkChain(chain [][]byte, root Fingerprint, want purpose, now time.Time) (
 	return certs, nil
 }
 
-// maxGoodChains bounds what is remembered: beyond it all is forgotten and checked again.
-const maxGoodChains = 512
+// maxRemembered bounds what a memory holds: beyond it all is forgotten and found out again.
+const maxRemembered = 512
 
-// chainMemory remembers good chains by their names. It may be used concurrently.
-type chainMemory struct {
-	mu     sync.RWMutex // guards chains
-	chains map[[sha256.Size]byte][]*x509.Certificate
+// memory remembers what follows from bytes alone, by their digest. It may be used concurrently; what it gives is never changed.
+type memory[V any] struct {
+	mu    sync.RWMutex // guards known
+	known map[[sha256.Size]byte]V
 }
 
-var goodChains chainMemory
+var (
+	goodChains memory[[]*x509.Certificate]
+	issuers    memory[*x509.Certificate]
+)
 
-func (m *chainMemory) get(name [sha256.Size]byte) ([]*x509.Certificate, bool) {
+func (m *memory[V]) get(name [sha256.Size]byte) (V, bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	certs, ok := m.chains[name]
-	return certs, ok
+	v, ok := m.known[name]
+	return v, ok
 }
 
-func (m *chainMemory) put(name [sha256.Size]byte, certs []*x509.Certificate) {
+func (m *memory[V]) put(name [sha256.Size]byte, v V) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.chains == nil || len(m.chains) >= maxGoodChains {
-		m.chains = map[[sha256.Size]byte][]*x509.Certificate{}
+	if m.known == nil || len(m.known) >= maxRemembered {
+		m.known = map[[sha256.Size]byte]V{}
 	}
-	m.chains[name] = certs
+	m.known[name] = v
 }
 
 // chainName names everything that checkChain looks at: lengths too, so that no two chains are one.

@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -85,10 +86,15 @@ func issuerIn(chain [][]byte) *x509.Certificate {
 	if len(chain) < 3 || len(chain[1]) > maxCertificate {
 		return nil
 	}
+	name := sha256.Sum256(chain[1])
+	if cert, known := issuers.get(name); known {
+		return cert
+	}
 	cert, err := x509.ParseCertificate(chain[1])
 	if err != nil {
 		return nil
 	}
+	issuers.put(name, cert)
 	return cert
 }
 
