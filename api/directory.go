@@ -88,6 +88,7 @@ type LDAPTestEntry struct {
 	User   *DirectoryPerson `json:"user,omitempty" doc:"The user."`
 	Skip   string           `json:"skip,omitempty" doc:"Code of the reason to leave it out."`
 	Detail string           `json:"detail,omitempty" doc:"The attribute, or what is wrong."`
+	Text   string           `json:"text,omitempty" doc:"The reason in a few words."`
 }
 
 // DirectorySource is what the directory is made of: the file, an LDAP source, a call bridge.

@@ -239,7 +239,7 @@ func (c ldapTestCmd) Run(ctx context.Context, s *shell) error {
 			if e.User != nil {
 				u = *e.User
 			}
-			table.row(e.DN, u.JID, u.Name, u.UserID, u.Email, u.GUID, leftOut(e))
+			table.row(e.DN, u.JID, u.Name, u.UserID, u.Email, u.GUID, e.Text)
 		}
 		table.end()
 		if t.More {
@@ -247,19 +247,6 @@ func (c ldapTestCmd) Run(ctx context.Context, s *shell) error {
 		}
 		fmt.Fprintf(w, "Personal license, where no other source says anything: %s\n", cellText(t.Personal))
 	})
-}
-
-// leftOut words why an entry is left out.
-func leftOut(e api.LDAPTestEntry) string {
-	switch e.Skip {
-	case "missing-attribute":
-		return "it has no " + e.Detail
-	case "bad-jid":
-		return "the JID is none: " + e.Detail
-	case "bad-value":
-		return "its " + e.Detail + " is no text, or too long"
-	}
-	return e.Skip
 }
 
 type ldapSyncCmd struct {
@@ -353,7 +340,7 @@ func writeRun(w io.Writer, r api.DirectoryRun) {
 			fmt.Fprintf(w, "  and %d more\n", r.Skipped-10)
 			break
 		}
-		fmt.Fprintf(w, "  - %s is left out: %s\n", cellText(k.DN), cellText(leftOut(k)))
+		fmt.Fprintf(w, "  - %s is left out: %s\n", cellText(k.DN), cellText(k.Text))
 	}
 	for i, c := range r.Twice {
 		if i == 10 {

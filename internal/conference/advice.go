@@ -45,9 +45,16 @@ func (s APIState) Advice() []string {
 		say("By the call bridge, personal licenses of %s are in use, and no meeting that runs here is charged to them: `tally conference reconcile` compares the counts, `tally meeting list --running` says what is charged and why.", strings.Join(a.OnlyThere, ", "))
 	}
 	if s.Calls > s.Running {
-		say("Of its %d active calls, %d run here; shortly after their begin that is usual.", s.Calls, s.Running)
+		say("It has %s, of which %d run here; shortly after the begin of a call that is usual.", plural(s.Calls, "active call"), s.Running)
 	}
 	return out
+}
+
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // FaceAlarms are the alarms that the engine knows: call bridges whose API does not answer, that do not post to us, whose records were

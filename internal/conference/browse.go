@@ -27,7 +27,7 @@ type SourceInfo struct {
 	Spaces     int64
 	AcceptedAt time.Time
 	AcceptedBy string
-	Held       string // id of the run that waits; empty for none
+	Held       *Run // the reading that waits for a person; nil for none
 	Last       *Run
 }
 
@@ -70,7 +70,11 @@ func addRuns(ctx context.Context, tx *store.Tx, account string, sources []Source
 		s := &sources[i]
 		for _, h := range held {
 			if h.Kind == string(s.Kind) && h.SourceID == s.ID {
-				s.Held = h.RunID
+				run, err := readRun(ctx, tx, account, h.RunID)
+				if err != nil {
+					return fmt.Errorf("read held run: %w", err)
+				}
+				s.Held = &run
 			}
 		}
 		row, err := tx.LastDirectoryRun(ctx, db.LastDirectoryRunParams{AccountID: account, Kind: string(s.Kind), SourceID: s.ID})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/license"
@@ -69,7 +70,8 @@ func (d *sourced) release(ctx context.Context, kind directory.Kind, source strin
 }
 
 // AcceptSource brings a state into force that was held: the very one that was shown, not what the source says by now. source is the
-// id or the name of the source. Errors: a license.Error when there is no such source, or none of its states is held.
+// id or the name of the source, or the id of the run that waits: then another one that waits by now is not accepted for it. Errors: a
+// license.Error when there is no such source, or none of its states is held.
 func (e *Engine) AcceptSource(ctx context.Context, who, account, source string) (run Run, err error) {
 	err = e.store.Update(ctx, "accept directory source", func(tx *store.Tx) error {
 		d, err := lockDirectory(ctx, tx, account)
@@ -118,7 +120,7 @@ func (d *sourced) acceptHeld(ctx context.Context, who, source string) (Run, erro
 	return readRun(ctx, d.tx, d.conf.AccountID, held.RunID)
 }
 
-// heldRun finds the run of a source, by its id or its name, that waits.
+// heldRun finds the run of a source, by its id or its name, that waits, or a run that waits by its own id.
 func (d *sourced) heldRun(ctx context.Context, source string) (Run, error) {
 	all, err := d.tx.HeldSources(ctx, d.conf.AccountID)
 	if err != nil {
@@ -126,9 +128,12 @@ func (d *sourced) heldRun(ctx context.Context, source string) (Run, error) {
 	}
 	for _, h := range all {
 		run, err := readRun(ctx, d.tx, d.conf.AccountID, h.RunID)
-		if err != nil || run.Source == source || directory.Fold(run.Name) == directory.Fold(source) {
+		if err != nil || run.ID == source || run.Source == source || directory.Fold(run.Name) == directory.Fold(source) {
 			return run, err
 		}
+	}
+	if strings.HasPrefix(source, "run_") {
+		return Run{}, license.Refuse(license.KindConflict, "nothing-held", "look at what waits now, if anything does", "the reading %.140q does not wait for anybody any more", source)
 	}
 	if d.knows(source) {
 		return Run{}, license.Refuse(license.KindConflict, "nothing-held", "`tally conference ldap history` shows what became of each reading", "nothing of %.140q waits for anybody", source)

@@ -118,6 +118,19 @@ type Skip struct {
 	Detail string `json:"detail"` // the attribute, or what is wrong
 }
 
+// Text says why an entry is left out, in a few words.
+func (k Skip) Text() string {
+	switch k.Code {
+	case SkipMissing:
+		return "it has no " + k.Detail
+	case SkipJID:
+		return "the JID is none: " + k.Detail
+	case SkipValue:
+		return "its " + k.Detail + " is no text, or too long"
+	}
+	return k.Code
+}
+
 // Import is what a mapping made of entries.
 type Import struct {
 	Users   []User // by JID

@@ -81,8 +81,16 @@ func ldapOf(l conference.LDAPSource, i conference.SourceInfo) api.LDAPSource {
 		BaseDN: l.BaseDN, Filter: l.Filter, Tenant: l.Tenant, Personal: string(l.Personal), NoPaging: l.NoPaging, Every: l.Every.String(), AddedAt: l.AddedAt,
 		Mapping: api.LDAPMapping{JID: l.Mapping.JID, Name: l.Mapping.Name, UserID: l.Mapping.UserID, Email: l.Mapping.Email, CDRTag: l.Mapping.CDRTag,
 			SpaceURI: l.Mapping.SpaceURI, SpaceSecondaryURI: l.Mapping.SpaceURI2, SpaceCallID: l.Mapping.CallID},
-		Limits: api.LDAPLimits{Removals: l.Limits.Removals, Licenses: l.Limits.Licenses}, NextAt: optional(l.NextAt), Users: i.Users, Held: i.Held, Last: lastRun(i.Last),
+		Limits: api.LDAPLimits{Removals: l.Limits.Removals, Licenses: l.Limits.Licenses}, NextAt: optional(l.NextAt), Users: i.Users, Held: heldID(i.Held), Last: lastRun(i.Last),
 	}
+}
+
+// heldID is the id of a run that waits; empty for none.
+func heldID(r *conference.Run) string {
+	if r == nil {
+		return ""
+	}
+	return r.ID
 }
 
 func lastRun(r *conference.Run) *api.DirectoryRun {
@@ -96,7 +104,7 @@ func lastRun(r *conference.Run) *api.DirectoryRun {
 func sourceOf(i conference.SourceInfo) api.DirectorySource {
 	return api.DirectorySource{
 		Kind: string(i.Kind), ID: i.ID, Name: i.Name, Tenant: i.Tenant, Personal: string(i.Personal), Users: i.Users, Spaces: i.Spaces, AcceptedAt: optional(i.AcceptedAt),
-		AcceptedBy: i.AcceptedBy, Held: i.Held, Last: lastRun(i.Last),
+		AcceptedBy: i.AcceptedBy, Held: heldID(i.Held), Last: lastRun(i.Last),
 	}
 }
 
@@ -110,7 +118,7 @@ func runOf(r conference.Run) api.DirectoryRun {
 		out.Reasons = append(out.Reasons, api.HoldReason{Code: h.Code, Text: h.Text(), Lost: h.Lost, Of: h.Of, Limit: h.Limit})
 	}
 	for _, k := range r.Skips {
-		out.Skips = append(out.Skips, api.LDAPTestEntry{DN: k.DN, Skip: k.Code, Detail: k.Detail})
+		out.Skips = append(out.Skips, api.LDAPTestEntry{DN: k.DN, Skip: k.Code, Detail: k.Detail, Text: k.Text()})
 	}
 	for _, c := range r.Twice {
 		out.Twice = append(out.Twice, api.DirectoryClash{Code: c.Code, Text: c.Text(), Value: c.Value, Kept: c.Kept, Dropped: c.Dropped})
@@ -119,7 +127,7 @@ func runOf(r conference.Run) api.DirectoryRun {
 }
 
 func testEntryOf(e conference.LDAPEntry) api.LDAPTestEntry {
-	out := api.LDAPTestEntry{DN: e.DN, Skip: e.Skip.Code, Detail: e.Skip.Detail}
+	out := api.LDAPTestEntry{DN: e.DN, Skip: e.Skip.Code, Detail: e.Skip.Detail, Text: e.Skip.Text()}
 	if u := e.User; u.JID != "" {
 		out.User = &api.DirectoryPerson{JID: u.JID, Name: u.Name, UserID: u.UserID, Email: u.Email, GUID: u.GUID, CDRTag: u.CDRTag}
 	}
