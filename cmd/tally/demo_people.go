@@ -13,9 +13,8 @@ type demoUser struct {
 	JID      string `json:"jid"`
 	GUID     string `json:"guid"`
 	Email    string `json:"email"`
+	Name     string `json:"name"`
 	Personal bool   `json:"personalLicense"`
-
-	name string
 }
 
 // demoSpace is a permanent space of the demo's directory.
@@ -42,12 +41,12 @@ func newDemoDirectory() demoDirectory {
 		first, last := given[i%len(given)], family[(i*5+i/len(given))%len(family)]
 		local := strings.ToLower(first + "." + last)
 		d.Users = append(d.Users, demoUser{
-			JID: local + "@" + demoDomain, GUID: guid("user", local), Email: local + "@" + demoDomain, Personal: i%3 == 0, name: first + " " + last,
+			JID: local + "@" + demoDomain, GUID: guid("user", local), Email: local + "@" + demoDomain, Personal: i%3 == 0, Name: first + " " + last,
 		})
 	}
 	for i := range 18 { // of people with a personal license
 		u := d.Users[i*3]
-		d.Spaces = append(d.Spaces, demoSpace{guid("space", u.JID), u.name + "'s space", u.JID})
+		d.Spaces = append(d.Spaces, demoSpace{guid("space", u.JID), u.Name + "'s space", u.JID})
 	}
 	for i, name := range []string{"Facilities planning", "Works council", "Language exchange", "Apprentices", "Canteen crew", "Fire wardens"} {
 		d.Spaces = append(d.Spaces, demoSpace{guid("space", name), name, d.Users[i*3+1].JID})

@@ -187,7 +187,7 @@ func (m demoMeeting) records(d demoDirectory, number int, day time.Time) []xmlRe
 		space := d.space(m.place)
 		call.CallType, call.Name, call.Space = "coSpace", space.Name, space.ID
 		owner, _ = d.user(space.Owner)
-		call.OwnerName = owner.name
+		call.OwnerName = owner.Name
 	}
 	records := []xmlRecord{{Type: "callStart", at: begin, Call: call}}
 	people := m.participants(d, owner, number)
@@ -208,14 +208,14 @@ func (m demoMeeting) records(d demoDirectory, number int, day time.Time) []xmlRe
 func (m demoMeeting) participants(d demoDirectory, owner demoUser, number int) []xmlLeg {
 	var legs []xmlLeg
 	if owner.JID != "" && !m.away {
-		legs = append(legs, xmlLeg{DisplayName: owner.name, RemoteParty: owner.JID, Type: "acano", Direction: "incoming"})
+		legs = append(legs, xmlLeg{DisplayName: owner.Name, RemoteParty: owner.JID, Type: "acano", Direction: "incoming"})
 	}
 	for j := len(legs); j < m.people; j++ {
 		u := d.Users[(number*13+j*7)%len(d.Users)]
 		if u.JID == owner.JID {
 			u = d.Users[(number*13+j*7+1)%len(d.Users)]
 		}
-		leg := xmlLeg{DisplayName: u.name, RemoteParty: u.JID, Type: "acano", Direction: "incoming"}
+		leg := xmlLeg{DisplayName: u.Name, RemoteParty: u.JID, Type: "acano", Direction: "incoming"}
 		switch {
 		case m.place == gateway && j == 1:
 			leg = xmlLeg{DisplayName: "Partner, Contoso", RemoteParty: "partner@contoso.example", Type: "sip", SubType: "lync", Direction: "outgoing"}

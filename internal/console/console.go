@@ -3,8 +3,8 @@
 // what the verbs of packages authority and conference answer.
 //
 // It decides nothing: every number and every sentence comes from a verb, and whoever may not see an account gets the page
-// of one that does not exist. It changes nothing either, but for signing in
-// and out, reservations and satellites, whose forms call the same verbs as everybody.
+// of one that does not exist. What its forms change (reservations, satellites, readings of the directory and of call bridges, the policy
+// of a bridge) they change by the same verbs as everybody.
 //
 // Invariants: every page but the sign-in page and the assets needs a session; every answer carries the security headers,
 // errors included; a page is drawn whole before its first byte is sent; no page carries an inline style or script.
@@ -95,6 +95,11 @@ func (c *console) routes() []route {
 		{"POST /accounts/{account}/rehosts/{rehost}/{act}", c.page(c.inAccount(c.decideRehost))},
 		{"GET /accounts/{account}/satellites", c.page(c.inAccount(c.satellites))},
 		{"POST /accounts/{account}/satellites/{act}", c.page(c.inAccount(c.actOnSatellites))},
+		{"GET /accounts/{account}/directory", c.page(c.inAccount(c.directory))},
+		{"POST /accounts/{account}/directory/{act}", c.page(c.inAccount(c.actOnDirectory))},
+		{"GET /accounts/{account}/bridges", c.page(c.inAccount(c.bridges))},
+		{"GET /accounts/{account}/bridges/{bridge}", c.page(c.inAccount(c.bridge))},
+		{"POST /accounts/{account}/bridges/{bridge}/{act}", c.page(c.inAccount(c.actOnBridge))},
 		{"GET /accounts/{account}/usage", c.page(c.inAccount(c.usage))},
 		{"GET /accounts/{account}/events", c.page(c.inAccount(c.events))},
 		{"GET /", c.page(nowhere)},

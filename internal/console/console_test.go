@@ -90,7 +90,7 @@ func (e *estate) post(path string, form url.Values) *httptest.ResponseRecorder {
 // path fills the names of a route's pattern.
 func (e *estate) path(pattern string) (method, path string) {
 	method, path, _ = strings.Cut(pattern, " ")
-	path = strings.NewReplacer("{account}", e.account.ID, "{meeting}", "mtg_none", "{reservation}", "rsv_none", "{rehost}", "reh_none", "{act}", "confirm", "{file}", "style.css", "{$}", "").Replace(path)
+	path = strings.NewReplacer("{account}", e.account.ID, "{meeting}", "mtg_none", "{reservation}", "rsv_none", "{rehost}", "reh_none", "{bridge}", "brg_none", "{act}", "confirm", "{file}", "style.css", "{$}", "").Replace(path)
 	return method, path
 }
 
@@ -146,7 +146,7 @@ func TestEveryPageIsWellMade(t *testing.T) {
 	for _, path := range []string{
 		"/signin", "/signin?code=" + url.QueryEscape(canary), "/accounts", "/accounts/" + e.account.ID, "/accounts/" + e.account.ID + "/meetings",
 		"/accounts/" + e.account.ID + "/meetings?day=2026-03-01", "/accounts/" + e.account.ID + "/products", "/accounts/" + e.account.ID + "/usage?period=month",
-		"/accounts/" + e.account.ID + "/events",
+		"/accounts/" + e.account.ID + "/events", "/accounts/" + e.account.ID + "/directory", "/accounts/" + e.account.ID + "/bridges",
 	} {
 		w := e.get(path)
 		if w.Code != http.StatusOK {

@@ -19,6 +19,8 @@ func tabs() []tab {
 	return []tab{
 		{"licenses", "Licenses", ""},
 		{"meetings", "Meetings", "/meetings"},
+		{"bridges", "Bridges", "/bridges"},
+		{"directory", "Directory", "/directory"},
 		{"products", "Products", "/products"},
 		{"reservations", "Reservations", "/reservations"},
 		{"satellites", "Satellites", "/satellites"},

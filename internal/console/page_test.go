@@ -261,6 +261,12 @@ func TestWords(t *testing.T) {
 		{number(-123), "-123"},
 		{counted(1, "license", "licenses"), "1 license"},
 		{sentence("émile is late"), "Émile is late."},
+		{sentence("ldaps://dc1.acme.example does not answer"), "ldaps://dc1.acme.example does not answer."},
+		{hundredths(0), "0"},
+		{hundredths(205), "2.05"},
+		{hundredths(350), "3.5"},
+		{sixthsOf(1300), "2 1/6"},
+		{sixthsOf(1350), "2.25 or so"},
 		{sentence(""), ""},
 	} {
 		if test.got != test.want {

@@ -154,6 +154,17 @@ func satelliteTone(s license.SatelliteState) tone {
 	return quiet
 }
 
+// wayWord says over which way a synchronization came.
+func wayWord(w satellite.Way) string {
+	switch w {
+	case satellite.Network:
+		return " over the network"
+	case satellite.File:
+		return " by files"
+	}
+	return ""
+}
+
 // outcome words what became of an applied answer.
 func (p satellitesPage) outcome() string {
 	a := p.applied

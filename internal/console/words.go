@@ -80,11 +80,14 @@ func counted(n int64, one, many string) string {
 	return number(n) + " " + many
 }
 
-// sentence begins with a capital and ends with a stop; messages of errors do neither.
+// sentence begins with a capital, unless with an address, and ends with a stop; messages of errors do neither.
 func sentence(s string) string {
 	first, size := utf8.DecodeRuneInString(s)
 	if size == 0 {
 		return ""
+	}
+	if word, _, _ := strings.Cut(s, " "); strings.Contains(word, "://") {
+		return strings.TrimSuffix(s, ".") + "."
 	}
 	return string(unicode.ToUpper(first)) + strings.TrimSuffix(s[size:], ".") + "."
 }
