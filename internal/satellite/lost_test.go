@@ -150,7 +150,7 @@ func TestSuccessorOfOneAccount(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		foreign := &product{t: t, desk: both, clock: w.clock, key: trust.NewProductKey(), serial: "B1", account: globex.ID}
+		foreign := &product{t: t, desk: both, clock: w.clock, key: trust.NewProductKey(), serial: "B1", nonce: "nonce-of-registration-B1", account: globex.ID}
 		answer, err := foreign.ask(their.Reveal())
 		if err != nil {
 			t.Fatal(err)

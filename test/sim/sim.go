@@ -1,6 +1,6 @@
 // Package sim plays years of an estate in seconds: an authority, its satellites, real products behind them (package agent), their
 // clocks and their troubles (outages, lost files, clones, snapshots put back, clocks that jump, a satellite restored from an old
-// backup), by seed. It knows what is true and counts harm: the time in which a
+// backup, keys that are replaced or lost, a satellite that cheats), by seed. It knows what is true and counts harm: the time in which a
 // product refused what it had allowed before, for a cause outside it.
 package sim
 
@@ -45,8 +45,16 @@ type Result struct {
 	// Syncs were taken over by a satellite, LostFiles were not; Noticed is how many of the Backups put back satellites noticed.
 	Syncs, LostFiles, Backups, Noticed int
 	Exchanges, Jumps, Outages          int
-	Trace                              uint64
-	Trouble                            error // the books of a desk that do not agree
+	// AuthorityKeys and SatelliteKeys are how often keys were replaced, Lost how many satellites lost database and keys and were
+	// rebuilt; Stranded are products whose authorization is over in the end, as they would be had they not followed their desk.
+	AuthorityKeys, SatelliteKeys, Lost int
+	Stranded                           []string
+	// Cheats is how often a satellite lied to the authority, Lies how often it was to lie to a product of another site and Told how often
+	// it did; Unnoticed is what the authority did not say of it, or what changed by it.
+	Cheats, Lies, Told int
+	Unnoticed          []string
+	Trace              uint64
+	Trouble            error // the books of a desk that do not agree
 }
 
 const tag = license.Tag("cms-smp-plus")
@@ -77,6 +85,12 @@ type site struct {
 	short    time.Time // since when its stock is below its use; zero while it is not
 	bought   time.Time // when a shortage ended
 	stock    int64
+
+	satellite, va  string // ids
+	replaced, next string // its first keys, and those that replace them
+	lost           bool   // database and keys, once
+	cheated        time.Time
+	lies           int
 
 	jumps, outages int
 }
@@ -113,8 +127,14 @@ func Play(ctx context.Context, plan Plan) (Result, error) {
 			return all, err
 		}
 		top.now = now
+		if err := top.replaceKeys(plan, &all); err != nil {
+			return all, err
+		}
 		for _, s := range sites {
 			s.now = later(s.now, now)
+			if err := errors.Join(s.keyEvents(ctx, top, plan, &all), s.cheat(ctx, top, sites, &all)); err != nil {
+				return all, fmt.Errorf("site %d: %w", s.index, err)
+			}
 			if err := s.between(ctx, top, plan, &all); err != nil {
 				return all, fmt.Errorf("site %d: %w", s.index, err)
 			}
@@ -122,7 +142,7 @@ func Play(ctx context.Context, plan Plan) (Result, error) {
 	}
 	for _, s := range sites {
 		s.sum(ctx, &all)
-		if err := s.compare(ctx, top, &all); err != nil {
+		if err := errors.Join(s.compare(ctx, top, &all), s.sumKeys(ctx, top, &all), s.sumCheats(ctx, &all)); err != nil {
 			return all, err
 		}
 	}
@@ -165,31 +185,18 @@ func openTop(ctx context.Context, plan Plan) (*top, error) {
 func (t *top) site(ctx context.Context, plan Plan, index int) (*site, error) {
 	s := &site{index: index, name: fmt.Sprint("site-", index), rand: rand.New(rand.NewPCG(plan.Seed, uint64(index))), now: Start(), who: t.who, account: t.account}
 	s.dir = filepath.Join(plan.Dir, s.name)
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return nil, err
-	}
-	_, token, err := t.sync.Create(ctx, t.who, t.account, satellite.NewSatellite{Name: s.name})
+	made, token, err := t.sync.Create(ctx, t.who, t.account, satellite.NewSatellite{Name: s.name})
 	if err != nil {
 		return nil, err
 	}
-	if s.store, err = store.Open(ctx, store.Options{URL: s.database(), Now: s.clock}); err != nil {
+	if err := s.join(ctx, t, token.Reveal()); err != nil {
 		return nil, err
 	}
-	j := satellite.Joiner{Store: s.store, Keys: s.dir, Catalog: license.DefaultCatalog(), Hosts: []string{s.name + ".example"}, Now: s.clock}
-	file, err := j.Request(ctx, token.Reveal())
-	if err != nil {
-		return nil, err
+	vas, _, err := s.desk.VirtualAccounts(ctx, s.who, s.account, authority.Page{})
+	if err != nil || len(vas) == 0 {
+		return nil, fmt.Errorf("no virtual account of the satellite: %w", err)
 	}
-	reply, err := t.sync.Answer(ctx, file, satellite.File)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := j.Complete(ctx, reply); err != nil {
-		return nil, err
-	}
-	if err := s.open(); err != nil {
-		return nil, err
-	}
+	s.satellite, s.va, s.cheated = made.ID, vas[0].ID, s.now
 	for i := index; i < plan.Products; i += plan.Sites {
 		p, err := s.install(ctx, i)
 		if err != nil {

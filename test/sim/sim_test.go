@@ -26,8 +26,8 @@ func TestNoHarm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("seed %d: %d products, %s days in %s: %d exchanges, %d files taken over, %d lost, %d satellites restored from a backup, %d outages, %d clones, %d restores, %d jumps of clocks; refused for their own cause %s; trace %x",
-		plan.Seed, plan.Products, strconv.Itoa(int(plan.For/day)), time.Since(began).Round(time.Millisecond), r.Exchanges, r.Syncs, r.LostFiles, r.Backups, r.Outages, r.Clones, r.Restores, r.Jumps, r.Fair, r.Trace)
+	t.Logf("seed %d: %d products, %s days in %s: %d exchanges, %d files taken over, %d lost, %d satellites restored from a backup, %d outages, %d clones, %d restores, %d jumps of clocks; refused for their own cause %s; %d and %d times keys replaced, %d satellites lost, %d lies to the authority, %d to products; trace %x",
+		plan.Seed, plan.Products, strconv.Itoa(int(plan.For/day)), time.Since(began).Round(time.Millisecond), r.Exchanges, r.Syncs, r.LostFiles, r.Backups, r.Outages, r.Clones, r.Restores, r.Jumps, r.Fair, r.AuthorityKeys, r.SatelliteKeys, r.Lost, r.Cheats, r.Told, r.Trace)
 	if r.Harm > 0 {
 		t.Errorf("%v of harm: %q", r.Harm, r.Harmed)
 	}
@@ -39,6 +39,15 @@ func TestNoHarm(t *testing.T) {
 	}
 	if r.Backups == 0 || r.LostFiles == 0 || r.Clones == 0 || r.Restores == 0 || r.Jumps == 0 || r.Fair == 0 {
 		t.Error("the plan had no trouble of some kind, so that nothing was shown")
+	}
+	if r.AuthorityKeys != 2 || r.SatelliteKeys != plan.Sites || r.Lost != plan.Sites/5 {
+		t.Errorf("keys were replaced %d times at the authority and %d times at satellites; %d satellites were lost", r.AuthorityKeys, r.SatelliteKeys, r.Lost)
+	}
+	if len(r.Stranded) > 0 {
+		t.Errorf("products that lost their desk: %q", r.Stranded)
+	}
+	if r.Cheats == 0 || r.Told == 0 || len(r.Unnoticed) > 0 {
+		t.Errorf("satellites cheated %d times, and lied to products %d times; not noticed: %q", r.Cheats, r.Told, r.Unnoticed)
 	}
 	if r.Trouble != nil {
 		t.Error(r.Trouble)
