@@ -111,7 +111,7 @@ func (c satelliteShowCmd) Run(ctx context.Context, s *shell) error {
 			value any
 		}{
 			{"satellite", v.Name}, {"id", v.ID}, {"state", satelliteState(v)}, {"virtual accounts", join(v.VirtualAccounts)}, {"products", v.Instances},
-			{"licenses it has", v.Consigned}, {"of them reserved", v.Reserved}, {"on their way", v.InTransit}, {"asked back", v.Asked}, {"server names", join(v.Hosts)}, {"version", v.Program},
+			{"licenses it has", v.Consigned}, {"of them reserved", v.Reserved}, {"on their way", v.InTransit}, {"asked back", v.Asked}, {"server names", join(v.Hosts)}, {"version", v.Program}, {"keys", v.Site},
 			{"synchronizes", schedule(v.EverySeconds)}, {"last synchronized", v.SyncedAt}, {"by", v.SyncedBy}, {"file", v.Number}, {"epoch", v.Epoch}, {"joined", v.JoinedAt},
 			{"certificate ends", v.IdentityEndsAt}, {"removed", v.RemovedAt},
 		} {
