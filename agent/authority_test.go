@@ -108,6 +108,7 @@ type desk struct {
 
 	// The trouble that tests make.
 	away   error                                         // nothing comes in
+	forgot bool                                          // its database was lost
 	lose   int                                           // so many answers get lost
 	change func(h *trust.Header, payload any)            // before sealing
 	tamper func(verb string, reply []byte) []byte        // after sealing
@@ -156,6 +157,9 @@ func (d *desk) Exchange(_ context.Context, verb string, envelope []byte) ([]byte
 		return nil, d.away
 	}
 	reply, err := d.answer(verb, envelope)
+	if e, ok := errors.AsType[*Error](err); ok {
+		return nil, e
+	}
 	if err != nil {
 		d.t.Errorf("the agent sent what no authority can read: %s: %v", verb, err)
 		return nil, err
@@ -181,6 +185,9 @@ func (d *desk) answer(verb string, envelope []byte) ([]byte, error) {
 	}
 	_, id, _ := strings.Cut(h.KeyID, "/")
 	in := d.instances[id]
+	if in == nil && d.forgot {
+		return nil, license.Refuse(license.KindNotFound, wire.CodeUnknown, "register", "no instance %q", h.KeyID)
+	}
 	if in == nil {
 		return nil, fmt.Errorf("no instance %q", h.KeyID)
 	}
@@ -213,6 +220,9 @@ func (d *desk) register(envelope []byte) ([]byte, error) {
 			return d.no(m.Nonce, m.Nonce, 0, code, number), nil
 		}
 	}
+	if len(m.Identity) > 0 {
+		return d.introduced(m, csr)
+	}
 	var in *registered
 	for _, other := range d.instances {
 		if other.nonce == m.Nonce && csr.PublicKey().Equal(other.key) {
@@ -227,6 +237,22 @@ func (d *desk) register(envelope []byte) ([]byte, error) {
 		}}
 		d.instances[in.id] = in
 	}
+	return d.seal(trust.Header{Kind: wire.KindRegistered, Audience: m.Nonce, Chain: d.keys.SignerChain()}, d.identity(in, csr, m.Nonce)), nil
+}
+
+// introduced takes a product by its certificate.
+func (d *desk) introduced(m wire.Register, csr trust.CSR) ([]byte, error) {
+	cert, err := trust.VerifyInstance(m.Identity, d.keys.Fingerprint(), d.now())
+	if err != nil || m.Token != "" || !csr.PublicKey().Equal(cert.Key) || !cert.HasUDI(m.Product.PID, m.Product.Serial) {
+		return nil, fmt.Errorf("an introduction with %q: %w", m.Token, err)
+	}
+	if own := d.keys.SignerChain(); !trust.SameIssuer(m.Identity, own) && !trust.Follows(own, m.Identity, cert.Account) {
+		return d.no(m.Nonce, m.Nonce, 0, "identity-other-desk", 0), nil
+	}
+	in := &registered{id: cert.Instance, nonce: m.Nonce, key: csr.PublicKey(), name: trust.InstanceName{
+		Account: cert.Account, Instance: cert.Instance, Product: m.Product.Name, PID: m.Product.PID, Serial: m.Product.Serial,
+	}}
+	d.instances[in.id] = in
 	return d.seal(trust.Header{Kind: wire.KindRegistered, Audience: m.Nonce, Chain: d.keys.SignerChain()}, d.identity(in, csr, m.Nonce)), nil
 }
 
@@ -253,7 +279,7 @@ func (d *desk) numbered(verb string, in *registered, e trust.Envelope) ([]byte, 
 		return d.no(echo.Nonce, in.id, n, wire.CodeRemoved, 0), nil
 	case n == in.number && e.Digest() == in.digest:
 		return in.reply(), nil
-	case n != in.number+1:
+	case n != in.number+1 && !(d.forgot && n > in.number):
 		return d.no(echo.Nonce, in.id, n, wire.CodeNumber, in.number), nil
 	}
 	if d.refuse != nil {

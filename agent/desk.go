@@ -87,6 +87,20 @@ func isUnknown(err error) bool {
 	return e != nil && e.Code == wire.CodeUnknown
 }
 
+// notIntroduced is why a desk that does not know the product took its certificate neither: mostly that it is another desk. Where it
+// gives no reason that people could use, it is that it does not know the product.
+func (a *Agent) notIntroduced(ctx context.Context, verb string, unknown, no error) error {
+	e := license.AsError(no)
+	if e == nil || e.Kind == license.KindInvalid { // it cannot be reached any more, or is older than this
+		return unknown
+	}
+	noted := a.update(context.WithoutCancel(ctx), func(st *state, _ time.Time) error {
+		st.scheduleOf(verb).Last.Reason = oneLine(e.Message)
+		return nil
+	})
+	return errors.Join(no, noted)
+}
+
 // introduce brings the ID certificate to a desk that does not know the product, because its database was lost. The answer is a
 // new certificate for the same key; the instance, its numbers and what waits to be reported stay.
 func (a *Agent) introduce(ctx context.Context) error {

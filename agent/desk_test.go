@@ -254,3 +254,44 @@ func (f *folder) examined(name, outcome, says string) {
 		}
 	}
 }
+
+// TestProductBringsItself: a desk that lost its database, and perhaps its keys, does not know the product. It brings its certificate with
+// the same contact, keeps its instance and its numbers, and what waited to be reported is reported. To a wrong desk it says which it is.
+func TestProductBringsItself(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	f, top, first := behindSite(t)
+	f.must(f.SetUsage(ctx, "cms-smp-plus", 3))
+	_, err := f.Report(ctx)
+	f.must(err)
+	was := f.status().Registration
+	lose := func(k *trust.Keys) {
+		f.desk.keys, f.desk.forgot, f.desk.instances = k, true, map[string]*registered{}
+	}
+	second := siteBelow(t, top, f.clock.now(), account, first)
+	for _, k := range []*trust.Keys{first, second} {
+		lose(k)
+		f.must(f.SetUsage(ctx, "cms-smp-plus", 4))
+		f.again()
+		got, err := f.Report(ctx)
+		f.must(err)
+		if in := f.desk.instances[was.Instance]; in == nil || in.usage["cms-smp-plus"] != 4 || got.Tags[0].Requested != 4 {
+			t.Errorf("after the loss the desk knows %+v and answers %+v", in, got)
+		}
+		f.must(f.chainFits())
+	}
+	if s := f.status(); s.Registration.Instance != was.Instance || !f.finding("desk-keys-replaced") || s.Registration.ExpiresAt.Before(was.ExpiresAt) {
+		t.Errorf("afterwards: %+v", s)
+	}
+	for name, k := range map[string]*trust.Keys{"a neighbor": siteBelow(t, top, f.clock.now(), account), "the authority": top} {
+		lose(k)
+		_, err := f.Report(ctx)
+		e, _ := errors.AsType[*Error](err)
+		if e == nil || e.Code != "other-desk" || !strings.Contains(e.Message, "registered at the satellite plant.example") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if s := f.status(); s.Registration.Status != Registered || !strings.Contains(s.Authorization.LastAttempt.Reason, "registered at the satellite plant.example") {
+			t.Errorf("%s: the product shows %+v", name, s.Authorization.LastAttempt)
+		}
+	}
+}

@@ -82,7 +82,7 @@ func (a *Agent) converse(ctx context.Context, verb string) (exchanged, error) {
 		case isUnknown(err) && !introduced:
 			introduced = true
 			if no := a.introduce(ctx); no != nil {
-				return got, errors.Join(err, no)
+				return got, a.notIntroduced(ctx, verb, err, no)
 			}
 		case err != nil:
 			return got, err
