@@ -36,7 +36,9 @@ func TestSatellite(t *testing.T) {
 					t.Errorf("applied twice: %s", out)
 				}
 			}
-			top.run(3, tally(), "token", "create", "-V", name)
+			if _, text := top.run(3, tally(), "token", "create", "-V", name); !strings.Contains(text, `satellite "`+name+`"`) || strings.Contains(text, "localhost") || strings.Contains(text, "127.0.0.1") {
+				t.Errorf("the refusal does not say where: %s", text)
+			}
 			text, _ := sat.json(tally(), "token", "create")["token"].(string)
 			state := filepath.Join(t.TempDir(), "product")
 			agent := func(args ...string) { sat.run(0, tallyAgent(), append([]string{"--state", state}, args...)...) }

@@ -40,7 +40,7 @@ func TestProductsOfARemovedSatellite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := &product{t: t, desk: w.top, clock: w.clock, key: p.key, serial: "A1", account: id, nonce: "nonce-of-another-registration"}
+		q := &product{t: t, desk: w.top, clock: w.clock, key: p.key, serial: "A1", account: id}
 		if _, err := q.ask(here.Reveal()); err != nil {
 			t.Fatal(err)
 		}
@@ -57,13 +57,7 @@ func TestRemovedSatelliteJoinsAgain(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		onBoth(t, func(t *testing.T, w *world, address string) {
 			ctx, id := t.Context(), w.account.ID
-			_, token := w.invite("Plant 7")
-			w.order("SO-1", "Plant 7", 10)
-			plant := w.join(token, address)
-			b := w.closed("B1")
-			if err := b.reserve(plant, 4); err != nil {
-				t.Fatal(err)
-			}
+			plant, b := w.reserved(address)
 			w.sync(plant)
 			if !lost {
 				if err := b.giveBack(plant); err != nil {

@@ -94,6 +94,18 @@ func (c *closed) reserveOrReturn(d *desk, n int64) error {
 	return err
 }
 
+// reserved is a satellite with 10 licenses, of which a product on a closed site has reserved 4.
+func (w *world) reserved(address string) (*desk, *closed) {
+	w.t.Helper()
+	_, token := w.invite("Plant 7")
+	w.order("SO-1", "Plant 7", 10)
+	plant, b := w.join(token, address), w.closed("B1")
+	if err := b.reserve(plant, 4); err != nil {
+		w.t.Fatal(err)
+	}
+	return plant, b
+}
+
 // standing is what a desk shows of the virtual accounts that a satellite has: every number of every license, and what is held lot by
 // lot. The names of virtual accounts may differ on the two sides.
 func (w *world) standing(d, sat *desk) string {
@@ -216,13 +228,7 @@ func TestReservedUntilRemoved(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, w *world, address string) {
 		ctx, id := t.Context(), w.account.ID
-		_, token := w.invite("Plant 7")
-		w.order("SO-1", "Plant 7", 10)
-		plant := w.join(token, address)
-		b := w.closed("B1")
-		if err := b.reserve(plant, 4); err != nil {
-			t.Fatal(err)
-		}
+		plant, b := w.reserved(address)
 		w.sync(plant)
 		if _, err := w.top.Sync.Remove(ctx, admin, id, "Plant 7", false); err != nil {
 			t.Fatal(err)
@@ -385,13 +391,7 @@ func TestReservationsOfARestoredSatellite(t *testing.T) {
 func TestAuthorizationAfterARenewal(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, w *world, address string) {
-		_, token := w.invite("Plant 7")
-		w.order("SO-1", "Plant 7", 10)
-		plant := w.join(token, address)
-		b := w.closed("B1")
-		if err := b.reserve(plant, 4); err != nil {
-			t.Fatal(err)
-		}
+		plant, b := w.reserved(address)
 		show := func() []byte {
 			r, err := plant.Reservation(t.Context(), admin, w.account.ID, b.id)
 			if err != nil {

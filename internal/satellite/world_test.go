@@ -1,6 +1,7 @@
 package satellite_test
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
@@ -227,6 +228,7 @@ func (w *world) product(serial string) *product {
 
 func (p *product) ask(token string) (wire.Registered, error) {
 	p.t.Helper()
+	p.nonce = cmp.Or(p.nonce, "nonce-of-registration-"+p.serial)
 	csr, err := trust.NewCSR(p.key)
 	if err != nil {
 		p.t.Fatal(err)
