@@ -10,7 +10,7 @@ import (
 )
 
 // TestNoHarm plays an estate of 1,000 products at ten satellites: 550 days of 60 products at ten satellites here, three years of all with
-// TALLY_TEST_SIM=1, which takes two minutes on two processors.
+// TALLY_TEST_SIM=1, which takes about a minute on two processors.
 func TestNoHarm(t *testing.T) {
 	plan := Plan{Seed: 1, Sites: 10, Products: 60, For: 550 * day}
 	if os.Getenv("TALLY_TEST_SIM") != "" {
