@@ -43,6 +43,12 @@ func (c bridgeShowCmd) Run(ctx context.Context, s *shell) error {
 		fields(w, "Bridge", b.ID, "Name", b.Name, "Made", b.CreatedAt, "Last post", b.LastPostAt, "Posts", b.Posts, "Records", b.Records, "Repeats", b.Repeats,
 			"Lost", fmt.Sprintf("%d missing now, %d were announced", b.Missing, b.Announced), "Conflicts", b.Conflicts, "Refused posts", b.Refused)
 		fmt.Fprintln(w)
+		if len(b.Streams)+len(sessions) == 0 {
+			fmt.Fprintln(w, "No record has come yet. The call bridge needs the address that `tally conference bridge add` printed; `bridge rotate` makes a new one.")
+			fmt.Fprintln(w)
+			writeReceivers(w, b.Receivers)
+			return
+		}
 		t := newTable(w, "call bridge | runs | records | repeats | lost | announced | last record | counts")
 		for _, v := range b.Streams {
 			t.row(v.CallBridge, v.Sessions, v.Records, v.Repeats, v.Missing, v.Announced, v.LastAt, !v.Quarantined)
@@ -370,7 +376,7 @@ func (t *anyText) Decode(k *kong.DecodeContext) error {
 }
 
 type retentionSetCmd struct {
-	Days anyText `required:"" help:"For how many days posts are kept, or forever." placeholder:"N"`
+	Days anyText `required:"" help:"For how many days posts are kept, 1 to 36500, or forever." placeholder:"N"`
 }
 
 // Run sets for how long posts are kept.

@@ -267,7 +267,7 @@ func (c reconcileCmd) Run(ctx context.Context, s *shell) error {
 	}
 	return s.print(list[api.Reconciliation]{out}, func(w io.Writer) {
 		if len(out) == 0 {
-			fmt.Fprintln(w, "no snapshot of a call bridge is kept of this time")
+			fmt.Fprintln(w, "there is nothing to compare: snapshots are read where the API of a call bridge is set with `tally conference bridge api BRIDGE --api URL --user NAME --password-file FILE`")
 		}
 		for i, one := range out {
 			if i > 0 {

@@ -18,7 +18,7 @@ import (
 func amount(sixths int64) string { return rules.Sixths(sixths).String() }
 
 type conferenceUsageCmd struct {
-	By   string `help:"hour, day, level, curve or peak." enum:"hour,day,level,curve,peak" default:"hour" placeholder:"KIND"`
+	By   string `help:"hour, day, level, curve or peak; hour when left out." enum:"hour,day,level,curve,peak" default:"hour" placeholder:"KIND"`
 	Peak bool   `help:"The highest use and the meetings in it; the same as --by peak."`
 	periodFlags
 }

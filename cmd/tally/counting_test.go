@@ -61,6 +61,8 @@ func TestCountingVerbs(t *testing.T) {
 		{[]string{"conference", "retention", "set", "--days", "forever"}, 0, []string{"for ever"}},
 		{[]string{"conference", "bridge", "deny", "HQ", "7c000000-0000-4000-8000-0000000000ff", "--yes"}, exitNotFound, []string{"nothing was ever heard", "bridge show"}},
 		{[]string{"conference", "directory", "default"}, 0, []string{"(the system)  -    no"}},
+		{[]string{"conference", "directory", "show"}, 0, []string{"The directory is empty", "ldap add"}},
+		{[]string{"conference", "reconcile"}, 0, []string{"there is nothing to compare", "bridge api"}},
 		{[]string{"meeting", "ask", "--adhoc", "zzz"}, 0, []string{"It is no GUID"}},
 		{[]string{"report", "users"}, 0, []string{"secondMeetings"}},
 		{[]string{"report", "days", "--json"}, 0, []string{`"over":true`}},

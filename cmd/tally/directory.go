@@ -140,6 +140,9 @@ func showDirectory(d api.DirectorySummary) func(io.Writer) {
 		if d.Unchanged {
 			fmt.Fprintln(w, "The directory in force stays as it was.")
 		}
+		if d.Version == 0 {
+			fmt.Fprintln(w, "The directory is empty: `tally conference ldap add NAME`, `directory import FILE` or `bridge api BRIDGE` fills it.")
+		}
 		fields(w, "Version", d.Version, "Imported", d.ImportedAt, "Users", d.Users, "With a personal license", d.Personal, "Spaces", d.Spaces, "Devices", d.Devices)
 		if d.UsersGone+d.SpacesGone > 0 {
 			fmt.Fprintf(w, "Gone since the version before: %s and %s. Import the earlier file again if that was a mistake.\n",

@@ -352,7 +352,7 @@ func writeRun(w io.Writer, r api.DirectoryRun) {
 }
 
 type ldapAcceptCmd struct {
-	Name string `arg:"" help:"The source, by name or id: an LDAP source or a call bridge."`
+	Name string `arg:"" help:"The source, by name or id: an LDAP source or a call bridge; or the id of the reading that waits."`
 }
 
 // Run agrees to a change that is held.

@@ -155,13 +155,13 @@ type program struct {
 			} `cmd:"" help:"Secret receiver addresses."`
 
 			API struct {
-				Set    bridgeAPISetCmd    `cmd:"" default:"withargs" help:"Say where the API of a call bridge is; the default."`
+				Set    bridgeAPISetCmd    `cmd:"" default:"withargs" help:"Say where the API of a call bridge is; the word set may be left out."`
 				Show   bridgeAPIShowCmd   `cmd:"" help:"Show what the APIs of a bridge's call bridges said last."`
 				Test   bridgeAPITestCmd   `cmd:"" help:"Sign in at an API, and keep nothing."`
 				Poll   bridgeAPIPollCmd   `cmd:"" help:"Ask the APIs of a bridge's call bridges now."`
 				Remove bridgeAPIRemoveCmd `cmd:"" help:"Forget the APIs of a bridge's call bridges."`
 			} `cmd:"" name:"api" help:"The API of call bridges, which is read only."`
-		} `cmd:"" help:"Call bridges."`
+		} `cmd:"" help:"Bridges: call bridges or clusters of them, from which records come."`
 		Directory struct {
 			Import  directoryImportCmd  `cmd:"" help:"Replace what directory files say of users, spaces and devices."`
 			Show    directoryShowCmd    `cmd:"" help:"Show which directory is in force, its users, spaces, clashes or sources."`
@@ -188,15 +188,15 @@ type program struct {
 		Usage      conferenceUsageCmd `cmd:"" help:"Peaks per hour or day, time at each level, and the meetings of the peak."`
 		Demand     demandCmd          `cmd:"" help:"When shared licenses were short, why, and what would have helped."`
 		Compliance complianceCmd      `cmd:"" help:"Days over entitlement in the last 90, and the level of each license."`
-		Snapshots  snapshotsCmd       `cmd:"" help:"Use every five minutes, in the classes of call bridges."`
+		Snapshots  snapshotsCmd       `cmd:"" help:"Use every five minutes, in the classes of call bridges; the last 24 hours when no time is given."`
 		Allocation struct {
 			Show allocationShowCmd `cmd:"" help:"What bridges are allocated, and what is left."`
 			Set  allocationSetCmd  `cmd:"" help:"Allocate licenses to a bridge."`
-		} `cmd:"" help:"Licenses set aside for bridges."`
+		} `cmd:"" help:"Licenses that are set aside for bridges."`
 		Activation struct {
 			Show activationShowCmd `cmd:"" help:"Activation keys and features of bridges."`
 			Set  activationSetCmd  `cmd:"" help:"Say whether a call bridge has its activation key."`
-		} `cmd:"" help:"Activation keys."`
+		} `cmd:"" help:"Activation keys of call bridges, and the features that they activate."`
 		Reconcile reconcileCmd `cmd:"" help:"Compare the call bridges' own count with ours, and find the policy that explains it best."`
 		Replay    replayCmd    `cmd:"" help:"Decide stored meetings again from kept records, and show what differs."`
 		Retention struct {
