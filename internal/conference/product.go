@@ -80,6 +80,18 @@ func (e *Engine) Enable(ctx context.Context, who, account, va, token string) err
 	return nil
 }
 
+// Enabled says whether the engine works for an account.
+func (e *Engine) Enabled(ctx context.Context, account string) (enabled bool, err error) {
+	err = e.store.View(ctx, func(tx *store.Tx) error {
+		_, err := tx.Conference(ctx, account)
+		if enabled = err == nil; errors.Is(err, store.ErrNoRow) {
+			return nil
+		}
+		return err
+	})
+	return enabled, outcome("read conference", err)
+}
+
 // Status says how the engine of an account stands with the authority. Errors: a license.Error of kind refused while it is
 // not enabled.
 func (e *Engine) Status(ctx context.Context, account string) (agent.Status, error) {

@@ -43,7 +43,7 @@ func comparePeriods() []period {
 // bridges lists the bridges with what is known of their call bridges.
 func (c *console) bridges(v *visit) (sheet, error) {
 	s := sheet{title: "Bridges", tab: "bridges"}
-	enabled, err := c.engineEnabled(v)
+	enabled, err := c.Conference.Enabled(v.Context(), v.account.ID)
 	if err != nil || !enabled {
 		s.body = notEnabledBody("Bridges", "Where call-detail records come from, and what call bridges answer.")
 		return s, err
@@ -105,13 +105,19 @@ func (c *console) bridge(v *visit) (sheet, error) {
 			p.period = choice
 		}
 	}
+	s := sheet{title: b.Name, tab: "bridges"}
+	if len(p.apis) == 0 { // nothing is read that could be compared
+		s.body = bridgeBody(v, p)
+		return s, nil
+	}
 	counts, err := c.Conference.Reconcile(v.Context(), v.account.ID, b.ID, v.now.Add(-time.Duration(p.period.hours)*time.Hour), v.now, maxDifferences)
 	if e := license.AsError(err); e != nil && (e.Kind == license.KindRefused || e.Kind == license.KindTooLarge) {
 		p.missing, err = e, nil
 	} else if err == nil {
 		p.counts = &counts
 	}
-	return sheet{title: b.Name, tab: "bridges", body: bridgeBody(v, p)}, err
+	s.body = bridgeBody(v, p)
+	return s, err
 }
 
 // actOnBridge does what a form of the page of a bridge asks for.

@@ -76,7 +76,7 @@ func (c *console) directory(v *visit) (sheet, error) { return c.directoryWith(v,
 
 func (c *console) directoryWith(v *visit, p directoryPage) (sheet, error) {
 	s := sheet{title: "Directory", tab: "directory"}
-	enabled, err := c.engineEnabled(v)
+	enabled, err := c.Conference.Enabled(v.Context(), v.account.ID)
 	if err != nil || !enabled {
 		s.body = notEnabledBody("Directory", "Whose spaces they are, and who holds a personal license.")
 		return s, err
@@ -95,15 +95,6 @@ func (c *console) directoryWith(v *visit, p directoryPage) (sheet, error) {
 	}
 	s.body = directoryBody(v, p)
 	return s, nil
-}
-
-// engineEnabled says whether meetings take licenses in the account.
-func (c *console) engineEnabled(v *visit) (bool, error) {
-	_, err := c.Conference.Merged(v.Context(), v.account.ID)
-	if e := license.AsError(err); e != nil && e.Code == "conference-not-enabled" {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // sourceCards are the sources: those that wait for a person first, then by kind and name.
