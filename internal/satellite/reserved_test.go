@@ -75,25 +75,6 @@ func (c *closed) giveBack(d *desk) error {
 	return err
 }
 
-// act reserves up to n, or gives back what the product holds. A desk whose database went back refuses what it does not know.
-func (c *closed) act(d *desk, n int64) error {
-	err := c.reserveOrReturn(d, n)
-	if license.AsError(err) != nil {
-		c.id = ""
-		return nil
-	}
-	return err
-}
-
-func (c *closed) reserveOrReturn(d *desk, n int64) error {
-	if c.id == "" {
-		return c.reserve(d, n)
-	}
-	err := c.giveBack(d)
-	c.id = ""
-	return err
-}
-
 // reserved is a satellite with 10 licenses, of which a product on a closed site has reserved 4.
 func (w *world) reserved(address string) (*desk, *closed) {
 	w.t.Helper()
