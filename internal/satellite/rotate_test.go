@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/satellite"
@@ -186,5 +187,67 @@ func TestAuthorityReplacesItsKeys(t *testing.T) {
 		if _, err := held.report(0); !errors.Is(err, trust.ErrOtherDesk) {
 			t.Errorf("the old keys speak to a product: %v", err)
 		}
+	})
+}
+
+// TestKeysOfTwoAccounts: a server that is the satellite of two accounts uses its next keys only when both have certified them.
+func TestKeysOfTwoAccounts(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world, address string) {
+		ctx := t.Context()
+		globex, err := w.top.CreateAccount(ctx, admin, "globex.example")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, theirs, err := w.top.Create(ctx, admin, globex.ID, satellite.NewSatellite{Name: "Plant 7"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, token := w.invite("Plant 7")
+		keys, st := t.TempDir(), storetest.OpenURL(t, address, w.clock.Now)
+		w.joinWith(token, st, keys)
+		plant := w.joinWith(theirs.Reveal(), st, keys)
+		ours := w.register(plant, "", "A1")
+		ours.mustReport(0, "No Licenses in Use")
+		exchange := func(account string) {
+			t.Helper()
+			file, err := plant.Export(ctx, admin, account, satellite.File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reply, err := w.top.Answer(ctx, file, satellite.File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := plant.Apply(ctx, admin, account, reply, satellite.File); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before, after, err := trust.PrepareSite(keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			exchange(w.account.ID)
+			ours.mustReport(0, "No Licenses in Use")
+			if plant.Keys().Site() != before {
+				t.Fatal("keys are in force that one account has not certified")
+			}
+		}
+		exchange(globex.ID)
+		if plant.Keys().Site() != after {
+			t.Fatal("both accounts have certified the keys, and they are not in force")
+		}
+		for _, account := range []string{w.account.ID, globex.ID} {
+			exchange(account)
+			shown, err := w.top.Show(ctx, admin, account, "Plant 7")
+			if err != nil || shown.Site != after {
+				t.Errorf("the authority knows %s of %s, want %s: %v", shown.Site, account, after, err)
+			}
+			if !slices.Contains(trust.Predecessors(plant.Keys().SignerChain()), trust.Predecessor{Account: account, Issuer: before}) {
+				t.Errorf("after the renewal the certificate does not say that it follows for %s", account)
+			}
+		}
+		ours.mustReport(0, "No Licenses in Use")
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tallystick/tallystick/agent"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/satellite"
 	"github.com/tallystick/tallystick/internal/trust"
@@ -104,8 +105,8 @@ func (s *site) cheat(ctx context.Context, t *top, sites []*site, all *Result) er
 	}
 	// A product of the victim meets this satellite where it looks for its own.
 	for _, p := range victim.products {
-		if p.joined && p.copies == 0 && !p.m.true.IsZero() {
-			p.way.desk = &liar{keys: s.desk.Keys(), borrowed: victim.desk.Keys(), honest: victim, left: 3}
+		if p.joined && p.copies == 0 && p.way.desk == desk(victim) {
+			p.way.desk = &liar{keys: s.desk.Keys(), borrowed: victim.desk.Keys(), honest: victim, to: p, left: 3}
 			all.Lies += 3
 			break
 		}
@@ -185,22 +186,14 @@ func (t *top) holdings(ctx context.Context, sites []*site) ([]string, error) {
 }
 
 // sumCheats looks whether a product believed what another site's satellite told it.
-func (s *site) sumCheats(ctx context.Context, all *Result) error {
+func (s *site) sumCheats(all *Result) {
 	for _, p := range s.products {
-		st, err := p.agent.Status(ctx)
-		if err != nil {
-			return err
-		}
-		for _, f := range st.Findings {
-			if f.Code == "removal-unconfirmed" {
-				all.Unnoticed = append(all.Unnoticed, fmt.Sprintf("site %d, %s believes that it was removed", s.index, p.name))
+		if l, met := p.way.desk.(*liar); met {
+			if all.Told += 3 - l.left; l.believed {
+				all.Unnoticed = append(all.Unnoticed, fmt.Sprintf("site %d, %s believed that it was removed", s.index, p.name))
 			}
 		}
-		if l, met := p.way.desk.(*liar); met {
-			all.Told += 3 - l.left
-		}
 	}
-	return nil
 }
 
 // liar is a satellite that answers in the place of another: it tells products that they were removed, by its own keys, by its own with the
@@ -208,11 +201,16 @@ func (s *site) sumCheats(ctx context.Context, all *Result) error {
 type liar struct {
 	keys, borrowed *trust.Keys
 	honest         desk
+	to             *product
 	left           int
+	believed       bool
 }
 
 // Machine implements desk.
 func (l *liar) Machine(ctx context.Context, verb string, envelope []byte) ([]byte, error) {
+	if st, err := l.to.agent.Status(ctx); err == nil && l.left < 3 { // it has heard a lie since
+		l.believed = l.believed || slices.ContainsFunc(st.Findings, func(f agent.Finding) bool { return f.Code == "removal-unconfirmed" })
+	}
 	h, err := trust.Peek(envelope)
 	parts := bytes.Split(envelope, []byte("."))
 	if l.left == 0 || err != nil || len(parts) != 3 || verb == "register" {

@@ -142,7 +142,8 @@ func Play(ctx context.Context, plan Plan) (Result, error) {
 	}
 	for _, s := range sites {
 		s.sum(ctx, &all)
-		if err := errors.Join(s.compare(ctx, top, &all), s.sumKeys(ctx, top, &all), s.sumCheats(ctx, &all)); err != nil {
+		s.sumCheats(&all)
+		if err := errors.Join(s.compare(ctx, top, &all), s.sumKeys(ctx, top, &all)); err != nil {
 			return all, err
 		}
 	}
