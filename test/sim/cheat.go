@@ -24,44 +24,44 @@ func (s *site) cheats() bool { return s.index%5 == 1 }
 const cheatEvery = 40 * day
 
 // trick is one way to cheat the authority: it bends what the satellite would have said. want is what the authority says of it: the code
-// of a finding or of a refusal.
+// of a finding or of a refusal. last is the number of the file that the authority has taken last.
 type trick struct {
 	name, want string
-	bend       func(s, victim *site, m *wire.SyncRequest)
+	bend       func(s, victim *site, m *wire.SyncRequest, last int64)
 }
 
 var tricks = []trick{
-	{"more arrived than was given", license.FactSyncMore, func(_, _ *site, m *wire.SyncRequest) {
+	{"more arrived than was given", license.FactSyncMore, func(_, _ *site, m *wire.SyncRequest, _ int64) {
 		for i := range m.Stock {
 			m.Stock[i].Applied += 1000
 			m.Stock[i].Held += 1000
 		}
 	}},
-	{"an old number", wire.CodeSyncBehind, func(_, _ *site, m *wire.SyncRequest) { m.Exchange.Number = max(1, m.Exchange.Number-1) }},
-	{"the last number with other content", wire.CodeSyncBehind, func(_, _ *site, m *wire.SyncRequest) {
-		m.Exchange.Number--
+	{"an old number", wire.CodeSyncBehind, func(_, _ *site, m *wire.SyncRequest, last int64) { m.Exchange.Number = last - 1 }},
+	{"the last number with other content", wire.CodeSyncBehind, func(_, _ *site, m *wire.SyncRequest, last int64) {
+		m.Exchange.Number = last
 		m.Exchange.Program = "other"
 	}},
-	{"an old epoch", wire.CodeSyncBehind, func(_, _ *site, m *wire.SyncRequest) { m.Exchange.Number = 1 }},
-	{"use in another satellite's virtual account", license.FactSyncForeign, func(_, victim *site, m *wire.SyncRequest) {
+	{"the first number", wire.CodeSyncBehind, func(_, _ *site, m *wire.SyncRequest, _ int64) { m.Exchange.Number = 1 }},
+	{"use in another satellite's virtual account", license.FactSyncForeign, func(_, victim *site, m *wire.SyncRequest, _ int64) {
 		m.VAs = append(m.VAs, wire.SyncVA{ID: victim.va, Name: "mine"})
 		m.Use = append(m.Use, wire.SyncUse{VA: victim.va, Tag: tag, Count: 500})
 		for i := range m.Instances {
 			m.Instances[i].VA = victim.va
 		}
 	}},
-	{"stock of another satellite's virtual account", license.FactSyncForeign, func(_, victim *site, m *wire.SyncRequest) {
+	{"stock of another satellite's virtual account", license.FactSyncForeign, func(_, victim *site, m *wire.SyncRequest, _ int64) {
 		m.VAs = append(m.VAs, wire.SyncVA{ID: victim.va, Name: "mine"})
 		for _, stock := range slices.Clone(m.Stock) {
 			stock.VA, stock.Applied, stock.Burnt = victim.va, 500, 500
 			m.Stock = append(m.Stock, stock)
 		}
 	}},
-	{"the authority's name", license.FactSyncHost, func(_, _ *site, m *wire.SyncRequest) {
+	{"the authority's name", license.FactSyncHost, func(_, _ *site, m *wire.SyncRequest, _ int64) {
 		m.Exchange.Hosts = append(m.Exchange.Hosts, "authority.example")
 	}},
-	{"another satellite", "satellite-unknown", func(_, victim *site, m *wire.SyncRequest) { m.Exchange.Satellite = victim.satellite }},
-	{"another satellite's keys as its next ones", "bad-certificate-request", func(_, victim *site, m *wire.SyncRequest) {
+	{"another satellite", "satellite-unknown", func(_, victim *site, m *wire.SyncRequest, _ int64) { m.Exchange.Satellite = victim.satellite }},
+	{"another satellite's keys as its next ones", "bad-certificate-request", func(_, victim *site, m *wire.SyncRequest, _ int64) {
 		m.Exchange.Certificate = victim.desk.Keys().SignerChain()[1]
 		m.Exchange.CSR, _ = trust.NewCSR(trust.NewProductKey())
 	}},
@@ -85,7 +85,11 @@ func (s *site) cheat(ctx context.Context, t *top, sites []*site, all *Result) er
 	if err != nil {
 		return err
 	}
-	how.bend(s, victim, m)
+	row, err := t.sync.Show(ctx, t.who, t.account, s.name)
+	if err != nil {
+		return err
+	}
+	how.bend(s, victim, m, row.Number)
 	reply, refused, err := s.say(ctx, t, m, chain)
 	if err != nil {
 		return err
