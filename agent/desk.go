@@ -74,9 +74,13 @@ func otherDesk(err error) error {
 		Message: "the answer came from " + no.Signed.String() + ", and this product is registered at " + no.Pinned.String(),
 		Hint:    "set the address of the desk that it is registered at (tally-agent transport), or move it to this one: tally-agent license smart register idtoken TOKEN force",
 	}
-	if no.Replaced {
+	switch {
+	case no.Signed.Site == "" && no.Pinned.Site == "" && !no.Replaced:
+		out.Code, out.Message = "unknown-keys", "the answer was signed with keys of the authority that do not follow those that this product knows"
+		out.Hint = "an older copy of the authority's key folder was put back: its administrator makes keys that everybody follows with: tally keys rotate --after " + no.Pinned.Issuer
+	case no.Replaced:
 		out.Code, out.Message = "replaced-keys", "the answer was signed with keys of "+no.Signed.String()+" that have been replaced since"
-		out.Hint = "an old copy of that server's key folder is at work, or somebody has its old keys: ask its administrator to start it with the newest ones"
+		out.Hint = "an old copy of that server's key folder is at work, or somebody has its old keys: ask its administrator to start it with the newest ones, of the issuer " + no.Pinned.Issuer
 	}
 	return out
 }

@@ -168,7 +168,7 @@ func TestProductFollowsItsAuthority(t *testing.T) {
 	f.must(os.CopyFS(stale, os.DirFS(dir)))
 	old, err := trust.OpenKeys(stale, f.clock.now())
 	f.must(err)
-	_, _, err = trust.Rotate(dir, f.clock.now())
+	_, _, err = trust.Rotate(dir, nil, f.clock.now())
 	f.must(err)
 	_, err = keys.Refresh()
 	f.must(err)

@@ -488,8 +488,11 @@ func (x *examination) ofDesk(signer [][]byte) {
 	case trust.Follows(signer, x.last, x.account):
 		x.ok(StepSignature, "signed by %s, whose keys were replaced since the last report; the next one takes that over", desk)
 	case trust.Follows(x.last, signer, x.account):
-		x.failed(StepSignature, "an old copy of the server's key folder is at work, or somebody has its old keys: its administrator has to start it with the newest ones",
+		x.failed(StepSignature, "an old copy of the server's key folder is at work, or somebody has its old keys: its administrator has to start it with the newest ones, of the issuer "+trust.DeskOf(x.last).Issuer,
 			"signed with keys of %s that have been replaced since", desk)
+	case desk.Site == "" && trust.DeskOf(x.last).Site == "":
+		x.failed(StepSignature, "an older copy of the authority's key folder was put back: its administrator makes keys that everybody follows with: tally keys rotate --after "+trust.DeskOf(x.last).Issuer,
+			"signed with keys of the authority that do not follow those that this product knows")
 	default:
 		x.failed(StepSignature, "set the address of the desk that the product is registered at; if it is to move to this desk, register it here: tally-agent license smart register idtoken TOKEN force",
 			"signed by %s, and this product is registered at %s", desk, trust.DeskOf(x.last))

@@ -29,7 +29,8 @@ func (c keysShowCmd) Run(s *shell) error {
 
 type keysRotateCmd struct {
 	Config `embed:""`
-	Yes    bool `help:"Do it. Without this it says what would be done." env:"-"`
+	Yes    bool     `help:"Do it. Without this it says what would be done." env:"-"`
+	After  []string `help:"At an authority: an issuer that was in force and is lost, because an older copy of the folder was put back; may repeat. Products name it." placeholder:"ISSUER" env:"-"`
 }
 
 // Run replaces the issuing key and the message key: at an authority at once, at a satellite with its next synchronization.
@@ -52,7 +53,10 @@ func (c keysRotateCmd) Run(s *shell) error {
 		return err
 	}
 	defer func() { _ = unlock() }() // closes a file that nobody writes
-	replace := func() (string, string, error) { return trust.Rotate(c.keys(), clock()()) }
+	replace := func() (string, string, error) { return trust.Rotate(c.keys(), c.After, clock()()) }
+	if site && len(c.After) > 0 {
+		return usage("join the satellite anew: its authority knows which keys were lost", "--after is for an authority")
+	}
 	if site {
 		replace = func() (string, string, error) { return trust.PrepareSite(c.keys()) }
 	}

@@ -28,7 +28,7 @@ func TestServerFollowsReplacedKeys(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); followKeys(ctx, keys, slog.New(slog.NewTextHandler(io.Discard, nil))) }()
-		before, after, err := trust.Rotate(dir, time.Now())
+		before, after, err := trust.Rotate(dir, nil, time.Now())
 		if err != nil || before == after {
 			t.Fatal(err)
 		}

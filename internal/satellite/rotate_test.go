@@ -151,7 +151,7 @@ func TestAuthorityReplacesItsKeys(t *testing.T) {
 		if err != nil || asked.Status == "" {
 			t.Fatal(err)
 		}
-		if _, _, err := trust.Rotate(w.top.keys, w.clock.Now()); err != nil {
+		if _, _, err := trust.Rotate(w.top.keys, nil, w.clock.Now()); err != nil {
 			t.Fatal(err)
 		}
 		if changed, err := w.top.Keys().Refresh(); err != nil || !changed {

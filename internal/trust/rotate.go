@@ -13,8 +13,14 @@ import (
 // Rotate replaces the issuing key and the message key of the authority whose keys are in dir, below the same root, and says which
 // issuer was replaced by which. Servers that run take the new pair over with Refresh; products and satellites take its word wherever
 // they took that of the old one, and from then on that of the old one no more. The old private keys are removed. Whenever the process
-// dies, one whole pair is in force. One caller at a time. Without the key of the root the error is ErrRootKeyAway.
-func Rotate(dir string, now time.Time) (before, after string, err error) {
+// dies, one whole pair is in force. lost are issuers that the new one follows too, though this folder does not know them: they were in
+// force before an older copy of the folder was put back. One caller at a time. Without the key of the root the error is ErrRootKeyAway.
+func Rotate(dir string, lost []string, now time.Time) (before, after string, err error) {
+	for _, issuer := range lost {
+		if !ValidID(sitePrefix, issuer) {
+			return "", "", fmt.Errorf("%q is not the name of an issuer", issuer)
+		}
+	}
 	set := filepath.Join(dir, keySet)
 	k, err := readKeys(set)
 	if err != nil {
@@ -26,7 +32,11 @@ func Rotate(dir string, now time.Time) (before, after string, err error) {
 	}
 	r := k.now()
 	before = issuerID(r.issuing)
-	files, after, err := newPair(k.root, root, append(predecessors(r.issuing), Predecessor{Issuer: before}), now)
+	follows := append(predecessors(r.issuing), Predecessor{Issuer: before})
+	for _, issuer := range lost {
+		follows = append(follows, Predecessor{Issuer: issuer})
+	}
+	files, after, err := newPair(k.root, root, follows, now)
 	if err != nil {
 		return "", "", fmt.Errorf("make keys: %w", err)
 	}

@@ -52,8 +52,9 @@ func (e *OtherDeskError) Unwrap() error { return ErrOtherDesk }
 
 // Desk is who signs below a root: the authority itself, or one of its satellites.
 type Desk struct {
-	Site  string   // empty for the authority itself
-	Hosts []string // names of a satellite's server
+	Site   string   // empty for the authority itself
+	Issuer string   // made of its issuing key; of a satellite it is Site
+	Hosts  []string // names of a satellite's server
 }
 
 // String names it for people: by the server's name where there is one.
@@ -75,10 +76,10 @@ func (d Desk) String() string {
 // DeskOf says whose a chain of certificates (leaf first) claims to be. Nothing of it is verified.
 func DeskOf(chain [][]byte) Desk {
 	cert := issuerIn(chain)
-	if cert == nil || siteOfIssuer(cert) == "" {
+	if cert == nil {
 		return Desk{}
 	}
-	return Desk{Site: issuerID(cert), Hosts: cert.PermittedDNSDomains}
+	return Desk{Site: siteOfIssuer(cert), Issuer: issuerID(cert), Hosts: cert.PermittedDNSDomains}
 }
 
 // issuerIn is the issuing certificate of a chain, leaf first, nil when there is none.

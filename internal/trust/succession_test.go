@@ -140,7 +140,7 @@ func TestRotate(t *testing.T) {
 	hidden, name := k.Hide("l", "secret"), k.Pseudonym("host", "a")
 	_, prepared, id := instance(t, k)
 	for n := range 3 {
-		before, after, err := Rotate(dir, testNow().Add(time.Duration(n+1)*year))
+		before, after, err := Rotate(dir, nil, testNow().Add(time.Duration(n+1)*year))
 		if err != nil || before != issuerID(k.now().issuing) || after == before {
 			t.Fatalf("rotate: %s to %s, %v", before, after, err)
 		}
@@ -194,7 +194,7 @@ func TestRotate(t *testing.T) {
 	if err := os.Rename(key, key+".away"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Rotate(dir, testNow()); !errors.Is(err, ErrRootKeyAway) {
+	if _, _, err := Rotate(dir, nil, testNow()); !errors.Is(err, ErrRootKeyAway) {
 		t.Errorf("without the key of the root: %v", err)
 	}
 	if _, err := OpenKeys(dir, testNow()); err != nil {
@@ -220,7 +220,7 @@ func TestRotationDiesAtAnyStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		saved := copies(t, set)
-		_, after, err := Rotate(dir, testNow())
+		_, after, err := Rotate(dir, nil, testNow())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +233,7 @@ func TestRotationDiesAtAnyStep(t *testing.T) {
 		if got := issuerID(again.now().issuing); got != issuerID(k.now().issuing) && got != after {
 			t.Errorf("%s: in force is %s", name, got)
 		}
-		if _, _, err := Rotate(dir, testNow()); err != nil {
+		if _, _, err := Rotate(dir, nil, testNow()); err != nil {
 			t.Errorf("%s: again: %v", name, err)
 		}
 		if _, err := k.Refresh(); err != nil {
@@ -355,5 +355,46 @@ func restore(t *testing.T, dir string, files map[string][]byte) {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// An older copy of the key folder was put back: the next keys follow those that it does not know, when somebody names them.
+func TestRotateAfterLostKeys(t *testing.T) {
+	t.Parallel()
+	dir, old := t.TempDir(), t.TempDir()
+	if _, err := OpenKeys(dir, testNow()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(old, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	_, lost, err := Rotate(dir, nil, testNow())
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard, err := OpenKeys(dir, testNow())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pins := Pins{Root: heard.Fingerprint(), Last: heard.SignerChain()}
+	for _, c := range []struct {
+		after []string
+		ok    bool
+	}{{nil, false}, {[]string{lost}, true}} {
+		if _, _, err := Rotate(old, c.after, testNow()); err != nil {
+			t.Fatal(err)
+		}
+		k, err := OpenKeys(old, testNow())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = OpenAuthority(k.Seal(Header{Kind: "k", Chain: k.SignerChain()}, nil), []string{"k"}, "", pins, testNow())
+		no, _ := errors.AsType[*OtherDeskError](err)
+		if (err == nil) != c.ok || !c.ok && (no == nil || no.Pinned.Issuer != lost) {
+			t.Errorf("after %q: %v", c.after, err)
+		}
+	}
+	if _, _, err := Rotate(old, []string{"../x"}, testNow()); err == nil {
+		t.Error("anything is the name of an issuer")
 	}
 }

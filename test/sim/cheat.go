@@ -181,10 +181,10 @@ func (t *top) holdings(ctx context.Context, sites []*site) ([]string, error) {
 		for _, l := range licenses {
 			used += l.InUse
 		}
-		if s.cheats() {
-			used = 0 // what it says of its own products is measured by nobody else
-		}
 		out[i] = fmt.Sprintf("%d given, %d used, site %s", row.Consigned+row.InTransit, used, row.Site)
+		if s.cheats() { // what it says of its own products is measured by nobody else, and a lie may be the first that its next keys sign
+			out[i] = fmt.Sprintf("%d given", row.Consigned+row.InTransit)
+		}
 	}
 	return out, nil
 }

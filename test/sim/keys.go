@@ -25,7 +25,7 @@ func (t *top) replaceKeys(plan Plan, all *Result) error {
 		return nil
 	}
 	all.AuthorityKeys++
-	if _, _, err := trust.Rotate(filepath.Join(plan.Dir, "authority"), t.now); err != nil {
+	if _, _, err := trust.Rotate(filepath.Join(plan.Dir, "authority"), nil, t.now); err != nil {
 		return err
 	}
 	changed, err := t.desk.Keys().Refresh()
