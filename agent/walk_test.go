@@ -283,12 +283,20 @@ func TestNoHarmOnAnyWalk(t *testing.T) {
 	})
 }
 
+// has says whether an instance was neither deregistered nor removed.
+func (d *desk) has(instance string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	in := d.instances[instance]
+	return in != nil && !in.gone
+}
+
 // restored takes what really happened from what the restored state says, as far as it decides: an old identity may be gone at
 // the authority, and an old answer is the last one again.
 func (w *walk) restored() {
 	st := w.state()
 	w.evaluated = max(w.evaluated, min(st.evaluation().Used, license.Evaluation))
-	w.contact, w.short, w.holds, w.late = time.Time{}, time.Time{}, st.Identity != nil, true
+	w.contact, w.short, w.holds, w.late = time.Time{}, time.Time{}, st.Identity != nil && w.desk.has(st.Identity.Instance), true
 	if st.Answer != nil {
 		w.contact = st.Answer.ServerTime
 		if st.Short != nil {

@@ -1,6 +1,7 @@
 package authority_test
 
 import (
+	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -15,9 +16,17 @@ import (
 // reserved is at every moment the larger of what the product may hold and what it was last promised, and the books sum to zero.
 func TestReservationsConserve(t *testing.T) {
 	t.Parallel()
+	one, accounts := onOne(t), 0 // a database for each of thousands would leave no file descriptors
 	rapid.Check(t, func(rt *rapid.T) {
-		s := onOne(t)
-		ctx, a := t.Context(), s.account.ID
+		ctx := t.Context()
+		accounts++
+		account, err := one.CreateAccount(ctx, admin, fmt.Sprintf("acme-%d.example", accounts))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		own := *one
+		s, a := &own, account.ID
+		s.account = account
 		s.order("SO-1", line(smp, 12))
 		type model struct {
 			*boxed
