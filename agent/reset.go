@@ -14,7 +14,7 @@ import (
 // policy, and what it uses. told is false when an identity was given up without the authority hearing of it; the instance
 // is in Status then.
 //
-// It is refused while a reservation holds licenses (code reserved) or its return is not completed (code returned), for a member
+// It is refused while a reservation holds licenses (code reserved), was asked for (request-open) or has a return that is not completed (returned), for a member
 // of a cluster (cluster-member) and for the node that holds one (holds-cluster), and when the authority says No.
 func (a *Agent) FactoryReset(ctx context.Context) (told bool, err error) {
 	st, _, err := a.load(ctx)
@@ -57,6 +57,8 @@ func (st *state) mayReset() error {
 			"this product holds the identity of a cluster, and its members report through it")
 	case st.reserved() != nil:
 		return license.Refuse(license.KindConflict, "reserved", "give the licenses up first: tally-agent license smart reservation return", "the product holds a reservation")
+	case st.Reservation != nil && st.Reservation.Request != "":
+		return license.Refuse(license.KindConflict, "request-open", "cancel it first: tally-agent license smart reservation cancel", "a request code was made and is not canceled")
 	case st.Reservation != nil && st.Reservation.Frozen:
 		return license.Refuse(license.KindConflict, "returned", "take the return code to the authority, then: tally-agent license smart reservation return complete",
 			"the return of a reservation is not completed")

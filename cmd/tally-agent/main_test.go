@@ -82,7 +82,7 @@ func TestCommandLine(t *testing.T) {
 		{"show license everything", exitUsage, "", "error: "},
 		{"license smart transport ssm-satellite https://satellite.example", 0, "gateway https://satellite.example\n", ""},
 		{"show license tech support", 0, "  Messages to register:\n    Attempts: Total=1, Success=0, Fail=1  Ongoing Failure: 1\n    Last Success Time: <none>\n", ""},
-		{"license smart factory reset", 0, "Type: direct\n", ""},
+		{"license smart factory reset", 0, "Reset: identity, trust and transport are forgotten.\n", ""},
 		{"show license usage", 0, "  Count: 2\n", ""},
 		{"version", 0, "tally-agent " + agent.Version, ""},
 		{"--help", 0, "Usage: tally-agent <command>", ""},

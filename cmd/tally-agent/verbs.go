@@ -190,17 +190,23 @@ func (*deregisterCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
+	return s.gaveUp("Deregistered.", st.Registration.Instance, confirmed)
+}
+
+// gaveUp says that an identity was given up, and whether the authority knows; an empty instance says that there was none.
+func (s *shell) gaveUp(done, instance string, confirmed bool) error {
 	if s.json {
 		return s.print(struct {
-			Instance  string `json:"instance"`
+			Instance  string `json:"instance,omitempty"`
 			Confirmed bool   `json:"confirmed"`
-		}{st.Registration.Instance, confirmed})
+		}{instance, confirmed})
 	}
-	if confirmed {
-		fmt.Fprintln(s.stdout, "Deregistered.")
-		return nil
+	fmt.Fprintln(s.stdout, done)
+	if !confirmed {
+		fmt.Fprintf(s.stdout, "The authority did not confirm it: remove the instance %s there.\n", instance)
+	} else if instance != "" {
+		fmt.Fprintf(s.stdout, "The authority knows that the instance %s is given up.\n", instance)
 	}
-	fmt.Fprintf(s.stdout, "Deregistered here. The authority did not confirm it: remove the instance %s there.\n", st.Registration.Instance)
 	return nil
 }
 
@@ -208,10 +214,15 @@ type resetCmd struct{}
 
 // Run forgets everything but what may never run back.
 func (*resetCmd) Run(ctx context.Context, s *shell) error {
-	if _, err := s.agent.FactoryReset(ctx); err != nil {
+	st, err := s.agent.Status(ctx)
+	if err != nil {
 		return err
 	}
-	return s.show(ctx, local.ShowStatus)
+	told, err := s.agent.FactoryReset(ctx)
+	if err != nil {
+		return err
+	}
+	return s.gaveUp("Reset: identity, trust and transport are forgotten.", st.Registration.Instance, told)
 }
 
 type usageSetCmd struct {

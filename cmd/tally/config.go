@@ -63,17 +63,26 @@ func (c Config) check() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return usage("give both or neither", "--tls-cert and --tls-key belong together")
 	}
-	if c.Upstream != "" {
-		u, err := url.Parse(c.Upstream)
-		if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-			return usage("write https://HOST[:PORT]; plain http only to an address of this machine", "the address %q of the authority cannot be used", c.Upstream)
-		}
+	if err := c.checkUpstream(); err != nil {
+		return err
 	}
 	if c.PublicURL != "" {
 		u, err := url.Parse(c.PublicURL)
 		if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 			return usage("write https://HOST[:PORT]", "the public address %q cannot be read", c.PublicURL)
 		}
+	}
+	return nil
+}
+
+// checkUpstream refuses an address of the authority that cannot be used; none is fine.
+func (c Config) checkUpstream() error {
+	if c.Upstream == "" {
+		return nil
+	}
+	u, err := url.Parse(c.Upstream)
+	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+		return usage("write https://HOST[:PORT]; plain http only to an address of this machine", "the address %q of the authority cannot be used", c.Upstream)
 	}
 	return nil
 }

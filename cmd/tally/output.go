@@ -118,6 +118,9 @@ func readAll(noun, file string, in io.Reader, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the %s %s: %w", noun, file, err)
 	}
+	if len(doc) == 0 {
+		return nil, usage("write it anew, or name another file", "the %s %s is empty", noun, file)
+	}
 	if int64(len(doc)) > limit {
 		return nil, license.Refuse(license.KindTooLarge, "too-large", "split it", "the %s %s is larger than %d bytes", noun, file, limit)
 	}

@@ -38,7 +38,7 @@ func (c syncJoinCmd) Run(ctx context.Context, s *shell) error {
 			return err
 		}
 		done, err := joinWith(ctx, c.Config, c.logger(s.stderr), func(j satellite.Joiner) (satellite.Applied, error) { return j.Complete(ctx, file) })
-		return s.joined(done, err)
+		return s.joined(done, "tally serve", err)
 	}
 	text, err := s.read("token", c.Token, 4096)
 	if err != nil {
@@ -48,8 +48,11 @@ func (c syncJoinCmd) Run(ctx context.Context, s *shell) error {
 		if c.Upstream == "" {
 			return usage("name the authority with --upstream URL, or write a file for it with -o FILE", "nothing says how to reach the authority")
 		}
+		if err := c.checkUpstream(); err != nil {
+			return err
+		}
 		done, err := joinNow(ctx, c.Config, string(text), c.logger(s.stderr))
-		return s.joined(done, err)
+		return s.joined(done, "tally serve --upstream "+c.Upstream, err)
 	}
 	_, err = joinWith(ctx, c.Config, c.logger(s.stderr), func(j satellite.Joiner) (satellite.Applied, error) {
 		file, err := j.Request(ctx, string(text))
@@ -66,14 +69,15 @@ func (c syncJoinCmd) Run(ctx context.Context, s *shell) error {
 	}{c.Output}, "the request is in %s: answer it at the authority with `tally satellite answer`, then complete with `tally sync join --answer`.\nIt holds the token: carry it as you would carry that.", c.Output)
 }
 
-func (s *shell) joined(done satellite.Applied, err error) error {
+func (s *shell) joined(done satellite.Applied, serve string, err error) error {
 	if err != nil {
 		return err
 	}
 	return s.say(struct {
 		Account string `json:"account"`
 		Arrived int64  `json:"arrived"`
-	}{done.Account, done.Arrived}, "joined: this is now a satellite of the account %s, with %s. Start it with `tally serve`.", done.Account, counted(done.Arrived, "license", "licenses"))
+	}{done.Account, done.Arrived}, "joined: this is now a satellite of the account %s; %s came with the join. Make an administrator with `tally bootstrap` unless there is one, then start it with `%s`.",
+		done.Account, counted(done.Arrived, "license", "licenses"), serve)
 }
 
 // joinWith opens what a join needs beside a running server or without one.

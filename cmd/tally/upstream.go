@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tallystick/tallystick/api"
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/satellite"
@@ -71,7 +72,7 @@ func (u *uplink) carry(ctx context.Context, file []byte) ([]byte, error) {
 func (u *uplink) away(err error) error {
 	return &license.Error{
 		Kind: license.KindUnavailable, Code: "upstream-unreachable", Message: fmt.Sprintf("the authority at %s does not answer: %v", u.url, err),
-		Hint: "check --upstream and the network; nothing is lost, and products are not affected", Err: err,
+		Hint: "check --upstream and the network; nothing is lost, and products are not affected", Err: &api.Unreachable{URL: u.url, Err: err},
 	}
 }
 

@@ -149,7 +149,7 @@ func Next(s agent.Status) []string {
 	add(r.Status == agent.RegistrationExpired, "Register again: tally-agent license smart register idtoken TOKEN force")
 	add(a.Status == string(license.StatusOutOfCompliance), "Order or transfer the licenses that are missing, then: tally-agent report")
 	failing := !unregistered && a.LastAttempt.Outcome == agent.Failed
-	add(failing, "Find out why the authority does not answer, then: tally-agent report")
+	add(failing, "The last exchange failed: %s. See which step fails with tally-agent doctor, mend it, then: tally-agent report", a.LastAttempt.Reason)
 	add(failing && !a.Deadline.IsZero(), "Until %s nothing changes while it is away.", Stamp(a.Deadline))
 	add(!failing && a.Status == string(license.StatusExpired), "Reach the authority again: tally-agent report")
 	skew := time.Duration(s.ClockSkewSeconds) * time.Second

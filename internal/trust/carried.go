@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -100,7 +101,7 @@ func envelopeOf(file []byte, limit int) ([]byte, error) {
 	if len(file) > limit {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(file), limit)
 	}
-	if bytes.IndexByte(file, '\r') >= 0 {
+	if bytes.IndexByte(file, '\r') >= 0 && bytes.Contains(file, []byte(strings.TrimSpace(signatureBegin))) {
 		return nil, ErrLineEnds
 	}
 	at := bytes.Index(file, []byte("\n"+signatureBegin))
