@@ -77,8 +77,10 @@ func (s *site) cheat(ctx context.Context, t *top, sites []*site, all *Result) er
 	victim := sites[(s.index+1+all.Cheats%(len(sites)-1))%len(sites)]
 	how := tricks[s.lies%len(tricks)]
 	s.lies++
-	if _, err := s.exchange(ctx, t); err != nil { // the last file was answered, and not lost on its way
-		return err
+	for range 2 { // the last file was answered, and new keys have spoken
+		if _, err := s.exchange(ctx, t); err != nil {
+			return err
+		}
 	}
 	before, err := t.holdings(ctx, sites)
 	if err != nil {
