@@ -79,7 +79,8 @@ func faultsOf(path string) *faults {
 	return nil
 }
 
-func init() {
+// hook lets the driver of SQLite ask for faults, once for all disks.
+var hook = sync.OnceFunc(func() {
 	sqlite.MustRegisterFunction("tally_test_write", &sqlite.FunctionImpl{NArgs: 1, Scalar: func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 		if path, ok := args[0].(string); ok {
 			if f := faultsOf(path); f != nil {
@@ -112,7 +113,7 @@ func init() {
 		f.writer, f.planted = conn, map[string]bool{}
 		return nil
 	})
-}
+})
 
 // plant puts triggers that fail on the writer's connection; the file itself does not know of them.
 func (f *faults) plant(path, table string) error {
@@ -131,6 +132,7 @@ func (f *faults) plant(path, table string) error {
 // NewDisk makes an empty database with its schema, SQLite in dir or on the PostgreSQL server that Environment names.
 func NewDisk(t testing.TB, dialect, dir string) *Disk {
 	t.Helper()
+	hook()
 	d := &Disk{t: t, faults: &faults{}}
 	if dialect == store.Postgres {
 		d.address = PostgresURL(t)
@@ -279,7 +281,7 @@ func (d *Disk) Copy(dir string) *Disk {
 			continue
 		}
 		if err == nil {
-			err = os.WriteFile(c.address+end, content, 0o600)
+			err = os.WriteFile(c.address+end, content, 0o600) //nolint:gosec // a folder of the test
 		}
 		if err != nil {
 			d.t.Fatalf("copy the database: %v", err)
