@@ -57,6 +57,11 @@ func TestDemoInBrowser(t *testing.T) {
 			if wide, _ := b.Eval("document.documentElement.scrollWidth").(float64); int(wide) > look.width { // not innerWidth, which grows with the page
 				t.Errorf("%s is %v pixels wide on a screen of %d", page.heading, wide, look.width)
 			}
+			if look.width < 400 { // a table that scrolls hides what people look for
+				if cut, _ := b.Eval(`[...document.querySelectorAll(".stack :is(th, td)")].filter(c => c.getBoundingClientRect().right > document.documentElement.clientWidth).length`).(float64); cut > 0 {
+					t.Errorf("%s has %v cells that a screen of %d cuts off", page.heading, cut, look.width)
+				}
+			}
 			if foreign, _ := b.Eval("performance.getEntriesByType('resource').filter(r => !r.name.startsWith(location.origin)).length").(float64); foreign > 0 {
 				t.Errorf("%s asks %v times for something from elsewhere", page.heading, foreign)
 			}

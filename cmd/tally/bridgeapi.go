@@ -190,8 +190,12 @@ func writeAPI(w io.Writer, a api.BridgeAPI) {
 	if d := f.Directory; d != nil {
 		learned = fmt.Sprintf("%s, %s, read %s: %s", counted(int64(d.Users), "user", "users"), counted(int64(d.Spaces), "space", "spaces"), d.ReadAt.UTC().Format(time.DateTime), d.State)
 	}
+	calls := "not known"
+	if f.AnsweredAt != nil {
+		calls = fmt.Sprintf("%d, of which %d run here", f.Calls, f.Running)
+	}
 	fields(w, "API", a.URL, "Id", a.ID, "Bridge", a.BridgeName, "User", a.User, "Known by", a.Trust, "Every", time.Duration(a.IntervalSeconds)*time.Second,
-		"Asked", f.AskedAt, "Answered", f.AnsweredAt, "Version", f.Version, "Active calls", fmt.Sprintf("%d, of which %d run here", f.Calls, f.Running),
+		"Asked", f.AskedAt, "Answered", f.AnsweredAt, "Version", f.Version, "Active calls", calls,
 		"Posts to us", f.Receives, "Records", tail, "Directory", learned)
 	if len(f.Missing) > 0 {
 		fmt.Fprintf(w, "It answers, and has no %s\n", cellText(strings.Join(f.Missing, ", ")))

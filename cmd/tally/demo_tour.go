@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/api"
+	"github.com/tallystick/tallystick/internal/license"
 )
 
 // settling is how long the tour waits for the last report of the conference engine.
@@ -114,5 +115,5 @@ func quoted(program string) string {
 	if err != nil {
 		path = program
 	}
-	return "'" + path + "'"
+	return license.ShellWord(path)
 }

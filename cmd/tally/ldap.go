@@ -105,7 +105,7 @@ func (c ldapAddCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	return s.say(made, "%s is added and not read yet; look with `tally conference ldap test %s`, then `tally conference ldap sync %s`", made.Name, made.Name, made.Name)
+	return s.say(made, "%s is added and not read yet; look with `tally conference ldap test %s`, then `tally conference ldap sync %s`", made.Name, license.ShellWord(made.Name), license.ShellWord(made.Name))
 }
 
 type ldapSetCmd struct {

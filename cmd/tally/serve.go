@@ -98,13 +98,14 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 	if err != nil {
 		return err
 	}
-	pages := console.New(console.Options{Authority: desk.Authority, Conference: engine, Satellite: room, Now: now, Log: log, Version: version})
+	pages := console.Options{Authority: desk.Authority, Conference: engine, Satellite: room, Now: now, Log: log, Version: version}
 	options := web.Options{
-		Authority: desk.Authority, Conference: engine, Satellite: room, Console: pages, Log: log, Now: now, PublicURL: c.PublicURL, Version: version, Upstream: c.Upstream,
+		Authority: desk.Authority, Conference: engine, Satellite: room, Log: log, Now: now, PublicURL: c.PublicURL, Version: version, Upstream: c.Upstream,
 	}
 	if up != nil {
-		options.SyncNow = up.exchange
+		options.SyncNow, pages.SyncNow = up.exchange, up.exchange
 	}
+	options.Console = console.New(pages)
 	faces := web.New(options)
 
 	listener, err := c.listen(ctx, desk.Keys(), now)

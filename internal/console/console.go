@@ -12,6 +12,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"log/slog"
 	"net/http"
@@ -38,10 +39,12 @@ const pageRows = 50
 type Options struct {
 	Authority  *authority.Authority
 	Conference *conference.Engine
-	Satellite  *satellite.Sync  // nil makes one
-	Now        func() time.Time // nil means time.Now
-	Log        *slog.Logger     // nil means slog.Default
-	Version    string           // of the program, shown at the foot of a page
+	Satellite  *satellite.Sync // nil makes one
+	// SyncNow synchronizes an account of a satellite over the network; nil where there is no upstream.
+	SyncNow func(ctx context.Context, who access.Person, account string) (satellite.Applied, error)
+	Now     func() time.Time // nil means time.Now
+	Log     *slog.Logger     // nil means slog.Default
+	Version string           // of the program, shown at the foot of a page
 }
 
 type console struct {

@@ -208,7 +208,8 @@ func TestBridgePages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, e.seen(t, "/bridges"), "API not read", "tally conference bridge api")
+	// The command is one that a shell takes.
+	wantText(t, e.seen(t, "/bridges"), "API not read", "tally conference bridge api &#39;main &#34;&lt;b&gt;&#39; --api")
 	wantText(t, e.seen(t, "/bridges/"+b.ID), "No record has come yet", "Its API is not read", "policy owner-first 2, as for all bridges")
 	// Ada's space meets, and Ben, who holds a license, takes part for an hour: a shared license by owner-first, a personal one by member-first.
 	if _, err := engine.ImportDirectory(t.Context(), "test", e.account.ID, []byte(`{"users":[{"jid":"ada@acme.example"},{"jid":"ben@acme.example","personalLicense":true}],
@@ -322,6 +323,14 @@ func TestTheDirectoryShowsWhatPeopleChose(t *testing.T) {
 	counts := &conference.Reconciliation{Hosts: 2, Compared: 288, Partial: 3, Differing: 21, PeakExact: 13, PeakSampled: 12, PeakTheirs: 1350, Assigned: 1, AssignedTheirs: 2,
 		Differences: []conference.CountDifference{{At: now, Ours: meeting.Tally{Personal: 100}, Theirs: meeting.Tally{Full: 33}, Meetings: []conference.CountedMeeting{{ID: "mtg_1", Name: canary}, {ID: "mtg_2"}}, More: 5}},
 		Fits:        []conference.PolicyFit{{Policy: meeting.Policies()[1], Distance: 12}, {Policy: meeting.OwnerFirst(), InForce: true, Distance: 300}}, Proposed: meeting.Policies()[1].String()}
+	never := card
+	never.apis = []conference.BridgeAPI{{ID: "api_1", URL: canary, User: canary, Found: conference.APIState{AskedAt: now, Failure: &conference.Refusal{Code: "x", Message: canary}}}}
+	page = drawn(t, "Bridge", func(v *visit) templ.Component {
+		return bridgeBody(v, bridgePage{bridgeCard: never, period: comparePeriods()[0], counts: counts})
+	})
+	if wantText(t, page, "never answered"); strings.Contains(page, "of which") {
+		t.Error("active calls of a bridge that never answered")
+	}
 	page = drawn(t, "Bridge", func(v *visit) templ.Component {
 		return bridgeBody(v, bridgePage{bridgeCard: card, period: comparePeriods()[0], counts: counts,
 			streams: []conference.Stream{{CallBridge: canary, Records: 5, LastAt: now, Missing: 1, Quarantined: true}, {LastAt: now}}})

@@ -17,7 +17,7 @@ type pools struct {
 	name      string
 	isDefault bool
 	rows      []authority.LicenseRow
-	short     int
+	short     int64 // licenses missing in all rows
 }
 
 // summary is the strip above the licenses. Products counts those that are registered; engine says that the account's
@@ -75,9 +75,7 @@ func gather(rows []authority.LicenseRow, defaultVA string) []pools {
 			out = append(out, p)
 		}
 		p.rows = append(p.rows, r)
-		if r.Shortage > 0 {
-			p.short++
-		}
+		p.short += r.Shortage
 	}
 	slices.SortFunc(out, func(a, b *pools) int {
 		if a.isDefault != b.isDefault {

@@ -196,7 +196,7 @@ func licensesBody(v *visit, s summary, list []pools) templ.Component {
 				}
 			}
 			if p.short > 0 {
-				templ_7745c5c3_Err = pill(bad, counted(int64(p.short), "license short", "licenses short")).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = pill(bad, counted(p.short, "license short", "licenses short")).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -102,17 +102,17 @@ func TestShortLicensesStandOpenWithTheirReasons(t *testing.T) {
 	rows := []authority.LicenseRow{
 		{Name: "Fine", VirtualAccount: "b", VirtualAccountID: "va_b", Row: license.Row{Tag: "fine", Quantity: 5, Available: 5, Status: license.InCompliance}},
 		{Name: canary, VirtualAccount: canary, VirtualAccountID: "va_a", Ends: storetest.Start().Add(72 * time.Hour), Row: license.Row{
-			Tag: "short", Quantity: 1000, InUse: 1003, Borrowed: 2, Shortage: 1, Status: license.OutOfCompliance, Why: []license.Fact{
-				{Code: license.FactShort, Count: 1, Of: 1003},
-				{Code: license.FactUse, Instance: "ins_1", Name: canary, Count: 1003, Since: since},
+			Tag: "short", Quantity: 1000, InUse: 1004, Borrowed: 2, Shortage: 2, Status: license.OutOfCompliance, Why: []license.Fact{
+				{Code: license.FactShort, Count: 2, Of: 1004},
+				{Code: license.FactUse, Instance: "ins_1", Name: canary, Count: 1004, Since: since},
 				{Code: license.FactHelpMove, Other: canary, Count: 7},
 			}}},
 	}
 	page := drawn(t, "Licenses", func(v *visit) templ.Component {
 		return licensesBody(v, summary{inCompliance: 1, outOfCompliance: 1, running: "2", products: "3", engine: true}, gather(rows, "va_b"))
 	})
-	wantText(t, page, "<details open", "1 license is missing", `href="/accounts/acc_1/products#ins_1"`, "What would help", "1,003", "2 borrowed from a higher tier",
-		"a lot ends in 3 days", "Out Of Compliance", "1 license short", "Nobody uses it.", `href="#short"`, "one of them the conference engine")
+	wantText(t, page, "<details open", "2 licenses are missing", `href="/accounts/acc_1/products#ins_1"`, "What would help", "1,004", "2 borrowed from a higher tier",
+		"a lot ends in 3 days", "Out Of Compliance", "2 licenses short", "Nobody uses it.", `href="#short"`, "one of them the conference engine")
 }
 
 func TestProductsShowRegistrationAndAuthorizationApart(t *testing.T) {
@@ -125,10 +125,16 @@ func TestProductsShowRegistrationAndAuthorizationApart(t *testing.T) {
 		Usage: []authority.UsageRow{{Tag: "t", Name: canary, Count: 4, Since: now}},
 	}
 	gone := authority.Instance{ID: "ins_2", Product: canary, UDI: canary, State: stateRemoved, RemovedAt: now}
+	reserved := authority.Instance{ID: "ins_3", Product: canary, UDI: canary, VirtualAccount: canary, State: stateReserved}
+	below := authority.Instance{ID: "ins_4", Product: canary, UDI: canary, VirtualAccount: canary, State: stateReserved, Satellite: canary}
+	held := map[string]authority.Reservation{"ins_3": {ID: "rsv_1", Kind: license.Specific, Lots: []license.ReservedLot{{Tag: "t", Name: canary, Quantity: 1234}}}}
 	page := drawn(t, "Products", func(v *visit) templ.Component {
-		return productsBody(v, []authority.Instance{in}, []authority.Instance{gone}, "ins_2")
+		return productsBody(v, []authority.Instance{in, reserved, below}, []authority.Instance{gone}, held, "ins_2")
 	})
-	wantText(t, page, "Overdue", "Out of compliance", "20 days ago", "in 345 days", "in 12 h", "in 90 days", "none", "Two copies", "1 removed product", "?after=ins_2")
+	wantText(t, page, "Overdue", "Out of compliance", "20 days ago", "in 345 days", "in 12 h", "in 90 days", "none", "Two copies", "1 removed product", "?after=ins_2", "1,234", `href="/accounts/acc_1/reservations/rsv_1">held by its reservation`, "It holds a reservation of the satellite")
+	if strings.Count(page, "· version ") != 1 || strings.Contains(page, "It uses no licenses.") {
+		t.Error("a reserved product shows a version that it never said, or no licenses")
+	}
 }
 
 // canned is a meeting that changes its license.

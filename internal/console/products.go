@@ -8,8 +8,11 @@ import (
 	"github.com/tallystick/tallystick/internal/license"
 )
 
-// stateRemoved is the state of a product instance that is gone, as package authority names it.
-const stateRemoved = "Removed"
+// States of a product instance that is gone, and of one that holds a reservation, as package authority names them.
+const (
+	stateRemoved  = "Removed"
+	stateReserved = string(license.InstanceReserved)
+)
 
 // isEngine tells the conference engine's instance by the product id that package conference gives it.
 func isEngine(in authority.Instance) bool { return strings.HasPrefix(in.UDI, "PID:TALLY-CONF,") }
@@ -28,7 +31,36 @@ func (c *console) products(v *visit) (sheet, error) {
 			present = append(present, in)
 		}
 	}
-	return sheet{title: "Products", tab: "products", body: productsBody(v, present, removed, next)}, nil
+	held, err := c.holdings(v, present)
+	return sheet{title: "Products", tab: "products", body: productsBody(v, present, removed, held, next)}, err
+}
+
+// holdings are the reservations of the products among list that hold one, by product. What a satellite made, the satellite
+// shows.
+func (c *console) holdings(v *visit, list []authority.Instance) (map[string]authority.Reservation, error) {
+	held := map[string]authority.Reservation{}
+	for _, in := range list {
+		if in.State != stateReserved || in.Satellite != "" {
+			continue
+		}
+		r, err := c.Authority.Reservation(v.Context(), v.who, v.account.ID, in.UDI)
+		if err != nil {
+			if e := license.AsError(err); e != nil && e.Kind == license.KindNotFound { // it was returned just now
+				continue
+			}
+			return nil, err
+		}
+		held[in.ID] = r
+	}
+	return held, nil
+}
+
+// aboutOf is the line of what a product is and where it counts. One that holds a reservation never said its version.
+func aboutOf(in authority.Instance) string {
+	if in.Version == "" {
+		return in.VirtualAccount
+	}
+	return "version " + in.Version + " · " + in.VirtualAccount
 }
 
 // tone is how a status looks; its word always stands beside it.

@@ -75,6 +75,17 @@ func (p reservationsPage) tags() []authority.LicenseRow {
 	return out
 }
 
+// nothing says why no license can be reserved; empty where one can.
+func (p reservationsPage) nothing() string {
+	switch {
+	case len(p.tags()) > 0:
+		return ""
+	case len(p.pools) == 0:
+		return "There is no license to reserve: nothing was bought yet."
+	}
+	return "There is no license to reserve: none of what was bought is available. The page of licenses says why."
+}
+
 // reservation shows one reservation, its codes, and the forms of what may be done with it.
 func (c *console) reservation(v *visit) (sheet, error) {
 	r, err := c.Authority.Reservation(v.Context(), v.who, v.account.ID, v.PathValue("reservation"))

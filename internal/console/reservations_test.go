@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tallystick/tallystick/internal/authority"
+	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/trust"
 	"github.com/tallystick/tallystick/internal/wire"
 )
@@ -16,6 +18,10 @@ func TestReservationPages(t *testing.T) {
 	e := newEstate(t)
 	importOrder(t, e)
 	list := "/accounts/" + e.account.ID + "/reservations"
+	bare := newEstate(t)
+	if w := bare.get("/accounts/" + bare.account.ID + "/reservations"); !strings.Contains(w.Body.String(), "nothing was bought yet") || strings.Contains(w.Body.String(), "Reserve and make") {
+		t.Errorf("where there is no license, the form does not say so:\n%s", w.Body)
+	}
 	request, err := trust.NewRequestCode("PID:CMS-1000,SN:A1", 1)
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +97,21 @@ func TestReservationPages(t *testing.T) {
 	if page := text(one); !strings.Contains(page, "Returned") || strings.Contains(page, "tally1:") {
 		t.Error("it is not returned")
 	}
+	all := map[license.Tag]int64{}
+	rows, err := e.Licenses(t.Context(), person(), e.account.ID, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		all[r.Tag] = r.Available
+	}
+	if _, err := e.Reserve(t.Context(), person(), e.account.ID, authority.NewReservation{Request: other.String(), Licenses: all}); err != nil {
+		t.Fatal(err)
+	}
+	if page := text(list); !strings.Contains(page, "none of what was bought is available") || strings.Contains(page, "Reserve and make") {
+		t.Error("where all are reserved, the form does not say so")
+	}
+	wantText(t, text("/accounts/"+e.account.ID+"/products"), "held by its reservation", "cms-smp-plus")
 	wantCode(e.get(one+"/authorization"), http.StatusBadRequest, "the file of an ended one")
 	wantCode(e.post(one+"/nonsense", nil), http.StatusNotFound, "an act that does not exist")
 	text(list)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/satellite"
 )
@@ -19,6 +20,7 @@ type satellitesPage struct {
 	token   string // of a satellite that was just made
 	name    string
 	applied *satellite.Applied // of an answer that was just applied
+	online  bool               // it synchronizes over the network, too
 }
 
 // satellites draws the page of synchronization.
@@ -35,7 +37,7 @@ func (c *console) satellitesWith(v *visit, p satellitesPage) (sheet, error) {
 		if err != nil {
 			return sheet{}, err
 		}
-		p.status, p.preview = &status, shortPreview(string(text))
+		p.status, p.preview, p.online = &status, shortPreview(string(text)), c.SyncNow != nil
 		return sheet{title: "Synchronization", tab: "satellites", body: syncBody(v, p)}, nil
 	}
 	p.list, err = c.Satellite.List(v.Context(), v.who, v.account.ID)
@@ -95,6 +97,8 @@ func (c *console) actOnSatellites(v *visit) (sheet, error) {
 			return sheet{}, err
 		}
 		return sheet{file: answer, fileName: "answer.txt"}, nil // a signed refusal is carried back like any answer
+	case "now":
+		return c.syncNow(v)
 	case "preview":
 		text, err := c.Satellite.Preview(ctx, v.who, account)
 		return sheet{file: text, fileName: "preview.txt"}, err
@@ -119,6 +123,22 @@ func (c *console) actOnSatellites(v *visit) (sheet, error) {
 	return sheet{}, license.NotFound("page", act)
 }
 
+// syncNow synchronizes over the network and shows what came of it.
+func (c *console) syncNow(v *visit) (sheet, error) {
+	if c.SyncNow == nil {
+		return sheet{}, license.NotFound("page", "now")
+	}
+	account, err := c.Authority.Scope(v.Context(), v.who, access.Manage, v.account.ID)
+	if err != nil {
+		return sheet{}, err
+	}
+	done, err := c.SyncNow(v.Context(), v.who, account)
+	if err != nil {
+		return sheet{}, err
+	}
+	return c.satellitesWith(v, satellitesPage{applied: &done})
+}
+
 // upload reads the file of a form, within the bound of synchronization files.
 func (v *visit) upload() ([]byte, error) {
 	v.Body = http.MaxBytesReader(nil, v.Body, satellite.MaxFile+64<<10)
@@ -140,6 +160,12 @@ func removal(s satellite.Satellite) string {
 		text += " Reservations there hold " + strconv.FormatInt(s.Reserved, 10) + " of them: these come back when their products return them."
 	}
 	return text
+}
+
+// afterRemoval says what is so once a satellite is removed, and what may be done.
+func afterRemoval() string {
+	return "Its virtual accounts and their licenses count here again. Products there work on; what they use counts nowhere. To count it, register them here, " +
+		"or make a satellite with these virtual accounts (`tally satellite create NAME -V VA`) and join there with its token (`tally sync join TOKENFILE`)."
 }
 
 func satelliteTone(s license.SatelliteState) tone {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/conference"
 	"github.com/tallystick/tallystick/internal/license"
@@ -78,6 +80,9 @@ func TestSatellitePages(t *testing.T) {
 	if text := page(below); !strings.Contains(text, "Plant 7") || !strings.Contains(text, "exchange {") {
 		t.Error("the page of the satellite does not show what would leave")
 	}
+	if w := below.post(path+"/now", url.Values{}); w.Code != http.StatusNotFound || strings.Contains(page(below), "Synchronize now") {
+		t.Errorf("it synchronizes over no network: %d", w.Code)
+	}
 	up := below.post(path+"/export", url.Values{})
 	down := e.carry(path+"/answer", up.Body.Bytes())
 	if !strings.Contains(down.Header().Get("Content-Disposition"), "answer.txt") {
@@ -89,6 +94,24 @@ func TestSatellitePages(t *testing.T) {
 	if bent := below.carry(path+"/apply", up.Body.Bytes()); bent.Code == http.StatusOK {
 		t.Error("a file of a satellite is applied")
 	}
+	room, desk := satellite.New(satellite.Options{Authority: a, Now: storetest.Start}), satellite.New(satellite.Options{Authority: e.Authority, Now: storetest.Start})
+	online := &estate{Authority: a, cookie: below.cookie, handler: New(Options{
+		Authority: a, Conference: conference.New(conference.Options{Store: st, Now: storetest.Start}), Satellite: room, Now: storetest.Start,
+		SyncNow: func(ctx context.Context, who access.Person, account string) (satellite.Applied, error) {
+			file, err := room.Export(ctx, who, account, satellite.Network)
+			if err != nil {
+				return satellite.Applied{}, err
+			}
+			if file, err = desk.Answer(ctx, file, satellite.Network); err != nil {
+				return satellite.Applied{}, err
+			}
+			return room.Apply(ctx, who, account, file, satellite.Network)
+		},
+	})}
+	wantText(t, page(online), "Synchronize now")
+	done := online.post(path+"/now", url.Values{})
+	checkPage(t, path, done.Body.String())
+	wantText(t, done.Body.String(), "Synchronized:", "over the network")
 	if text := page(e); !strings.Contains(text, ">OK<") {
 		t.Error("the authority does not show the synchronization")
 	}
@@ -117,5 +140,15 @@ func TestSatellitePages(t *testing.T) {
 	}
 	if w := e.post(path+"/remove", url.Values{"name": {"Plant 7"}, "sure": {"on"}}); w.Code != http.StatusSeeOther {
 		t.Errorf("removed: %d", w.Code)
+	}
+	if w := e.post(path+"/remove", url.Values{"name": {"Plant 7"}, "sure": {"on"}, "lost": {"on"}}); w.Code != http.StatusSeeOther {
+		t.Errorf("removed as lost: %d", w.Code)
+	}
+	gone := page(e)
+	wantText(t, gone, ">Removed<", "by console", "tally satellite create NAME -V VA")
+	for _, text := range []string{"virtual account", "Certificate ends"} {
+		if strings.Contains(gone, `<span class="hint">`+text) || strings.Contains(gone, "<dt>"+text) {
+			t.Errorf("a removed satellite still shows %q", text)
+		}
 	}
 }

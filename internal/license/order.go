@@ -363,6 +363,18 @@ func nameFault(s string, limit int) string {
 	return ""
 }
 
+// ShellWord writes a text, such as a name, as one word of a command line: as it is where a shell takes it so, and in single quotes
+// otherwise.
+func ShellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:@%+,", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
 // CheckName refuses a name of the given noun that is empty, longer than 120 characters, no UTF-8, has control characters, or
 // begins or ends with white space, and says which.
 func CheckName(noun, s string) error {

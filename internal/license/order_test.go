@@ -78,3 +78,14 @@ func TestNotFoundSaysWhereToLook(t *testing.T) {
 		}
 	}
 }
+
+func TestAWordOfACommandLine(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"main": "main", "CMS cluster": "'CMS cluster'", "": "''", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "/opt/tally": "/opt/tally", "é": "'é'", "~": "'~'", "a;b": "'a;b'",
+	} {
+		if got := ShellWord(text); got != want {
+			t.Errorf("%q is written %s, want %s", text, got, want)
+		}
+	}
+}

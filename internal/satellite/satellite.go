@@ -396,7 +396,11 @@ func (s *Sync) show(ctx context.Context, tx *store.Tx, r db.SatelliteRow) (Satel
 	}
 	_ = json.Unmarshal([]byte(r.Hosts), &out.Hosts) // written by us
 	out.State, out.Findings = license.SatelliteStanding(out.SyncedAt, out.IdentityEndsAt, r.State == stateRemoved, s.Now())
-	out.Findings = append(out.Findings, notedOf(r)...)
+	noted := notedOf(r)
+	if r.State == stateRemoved { // what its last file said of itself is over
+		noted = slices.DeleteFunc(noted, func(f license.Fact) bool { return !lasting(f) })
+	}
+	out.Findings = append(out.Findings, noted...)
 	rows, err := authority.VirtualAccountRows(ctx, tx, r.AccountID)
 	if err != nil {
 		return out, err
