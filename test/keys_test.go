@@ -80,8 +80,12 @@ func TestKeysAreReplaced(t *testing.T) {
 	sat.run(0, tally(), "sync", "now")
 	report("after the authority's keys were replaced")
 
-	// The satellite's host burns down.
+	// The satellite's host burns down. Its database does not start with the keys of another server.
 	sat.srv.Stop()
+	_, errs := sat.run(3, tally(), "serve", "--data", sat.data, "--keys", top.data, "--plaintext", "--listen", "127.0.0.1:0")
+	if !strings.Contains(errs, "the database is of a satellite") || !strings.Contains(errs, "\nhint: name the key folder") {
+		t.Errorf("with the keys of another server: %s", errs)
+	}
 	if err := os.RemoveAll(sat.data); err != nil {
 		t.Fatal(err)
 	}
@@ -97,4 +101,7 @@ func TestKeysAreReplaced(t *testing.T) {
 	}
 	top.run(0, tally(), "event", "verify")
 	rebuilt.run(0, tally(), "event", "verify")
+	if out, _ := top.run(0, tally(), "event", "list"); strings.Count(out, "keys.replaced") != 1 {
+		t.Errorf("the authority's events say of its keys: %s", out)
+	}
 }

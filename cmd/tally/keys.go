@@ -129,11 +129,12 @@ func (s *shell) keyState(keys *trust.Keys) error {
 // keysEvery is how often a server looks for keys that another process has put in force.
 const keysEvery = 10 * time.Second
 
-// followKeys takes over the keys that `tally keys rotate`, a join or another replica have put in force, until ctx ends.
-func followKeys(ctx context.Context, keys *trust.Keys, log *slog.Logger) {
+// followKeys takes over the keys that `tally keys rotate`, a join or another replica have put in force, and has them kept, until
+// ctx ends.
+func followKeys(ctx context.Context, keys *trust.Keys, keep func(context.Context) error, log *slog.Logger) {
 	tick := time.NewTicker(keysEvery)
 	defer tick.Stop()
-	last := ""
+	last, kept := "", true
 	for {
 		select {
 		case <-ctx.Done():
@@ -147,7 +148,14 @@ func followKeys(ctx context.Context, keys *trust.Keys, log *slog.Logger) {
 			last = text
 		case changed:
 			log.Info("other keys are in force", "site", cmp.Or(keys.Site(), "authority"), "signer", keys.SignerThumbprint())
-			last = ""
+			last, kept = "", false
+		}
+		if !kept {
+			if err := keep(ctx); err != nil {
+				log.Warn("what keys are in force was not kept; it is tried again", "error", err)
+			} else {
+				kept = true
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"testing"
@@ -26,13 +27,22 @@ func TestServerFollowsReplacedKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); followKeys(ctx, keys, slog.New(slog.NewTextHandler(io.Discard, nil))) }()
+		done, tries := make(chan struct{}), 0
+		keep := func(context.Context) error {
+			if tries++; tries == 1 {
+				return errors.New("the database is busy")
+			}
+			return nil
+		}
+		go func() {
+			defer close(done)
+			followKeys(ctx, keys, keep, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		}()
 		before, after, err := trust.Rotate(dir, nil, time.Now())
 		if err != nil || before == after {
 			t.Fatal(err)
 		}
-		time.Sleep(keysEvery + time.Second)
+		time.Sleep(3*keysEvery + time.Second)
 		synctest.Wait()
 		s, err := keys.State()
 		if err != nil || s.Issuer != after || len(s.Replaced) != 1 || s.Replaced[0] != before || !s.RootKey {
@@ -43,5 +53,8 @@ func TestServerFollowsReplacedKeys(t *testing.T) {
 		}
 		stop()
 		<-done
+		if tries != 2 {
+			t.Errorf("the keys in force were kept %d times, want until it worked", tries)
+		}
 	})
 }

@@ -94,6 +94,9 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 	room := satellite.New(satellite.Options{
 		Authority: desk.Authority, Now: now, Log: log, Hosts: serverNames(c.Name, host), Version: version,
 	})
+	if err := room.KeysInForce(ctx); err != nil {
+		return err
+	}
 	up, err := c.upstream(desk, room, now, log)
 	if err != nil {
 		return err
@@ -129,7 +132,7 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 	}()
 
 	keysDone := make(chan struct{})
-	go func() { defer close(keysDone); followKeys(engineCtx, desk.Keys(), log) }() // ends with stopEngine
+	go func() { defer close(keysDone); followKeys(engineCtx, desk.Keys(), room.KeysInForce, log) }() // ends with stopEngine
 	defer func() { stopEngine(); <-keysDone }()
 
 	if up != nil {

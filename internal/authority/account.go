@@ -53,13 +53,15 @@ func (a *Authority) CreateAccount(ctx context.Context, who access.Person, name s
 	var made Account
 	err := a.store.Update(ctx, "create account", func(tx *store.Tx) error {
 		var err error
-		made, err = repeatable(ctx, tx, who, access.Site, "create account", name, func() (Account, error) { return createAccount(ctx, tx, who, name) })
+		made, err = repeatable(ctx, tx, who, access.Site, "create account", name, func() (Account, error) {
+			return createAccount(ctx, tx, who, name, trust.DeskOf(a.keys.SignerChain()).Issuer)
+		})
 		return err
 	})
 	return made, outcome("create account", err)
 }
 
-func createAccount(ctx context.Context, tx *store.Tx, who access.Person, name string) (Account, error) {
+func createAccount(ctx context.Context, tx *store.Tx, who access.Person, name, issuer string) (Account, error) {
 	made := Account{ID: trust.NewID("acc", tx.Now()), Name: name, DefaultVA: trust.NewID("va", tx.Now()), CreatedAt: tx.Now(), VirtualAccount: firstVA}
 	n, err := tx.ClaimAccountName(ctx, db.ClaimAccountNameParams{NameKey: nameKey(name), AccountID: made.ID})
 	if err != nil {
@@ -78,6 +80,9 @@ func createAccount(ctx context.Context, tx *store.Tx, who access.Person, name st
 	}
 	if _, err := tx.InsertVA(ctx, db.InsertVAParams{AccountID: made.ID, VaID: made.DefaultVA, Name: firstVA, NameKey: nameKey(firstVA), CreatedAt: now}); err != nil {
 		return made, fmt.Errorf("insert default virtual account: %w", err)
+	}
+	if err := tx.PutDeskKey(ctx, db.PutDeskKeyParams{AccountID: made.ID, Issuer: issuer}); err != nil {
+		return made, fmt.Errorf("keep the keys of a new account: %w", err)
 	}
 	_, err = d.record(ctx, "account.created", made.ID, map[string]string{"name": name, "defaultVirtualAccount": made.DefaultVA})
 	return made, err

@@ -297,6 +297,9 @@ func (j Joiner) Complete(ctx context.Context, file []byte) (Applied, error) {
 		if err != nil {
 			return err
 		}
+		if err := keepDeskKey(ctx, b, keys.Site()); err != nil {
+			return err
+		}
 		up, err := b.Upstream(ctx, p.Account)
 		fresh := noRow(err)
 		if err != nil && !fresh {

@@ -224,6 +224,11 @@ type Demand struct {
 	Quantity  int64
 }
 
+type DeskKey struct {
+	AccountID string
+	Issuer    string
+}
+
 type DirectoryDefault struct {
 	AccountID string
 	Tenant    string

@@ -24,6 +24,17 @@ func (q *Queries) DeleteSatelliteInstance(ctx context.Context, arg DeleteSatelli
 	return err
 }
 
+const deskKey = `-- name: DeskKey :one
+SELECT issuer FROM desk_key WHERE account_id = $1
+`
+
+func (q *Queries) DeskKey(ctx context.Context, accountID string) (string, error) {
+	row := q.db.QueryRowContext(ctx, deskKey, accountID)
+	var issuer string
+	err := row.Scan(&issuer)
+	return issuer, err
+}
+
 const insertRecall = `-- name: InsertRecall :exec
 INSERT INTO satellite_recall (account_id, recall_id, satellite_id, va_id, lot_id, tag, to_va, quantity, came, asked_at, asked_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10)
@@ -339,6 +350,21 @@ func (q *Queries) Lot(ctx context.Context, arg LotParams) (Lot, error) {
 		&i.Subscription,
 	)
 	return i, err
+}
+
+const putDeskKey = `-- name: PutDeskKey :exec
+INSERT INTO desk_key (account_id, issuer) VALUES ($1, $2)
+ON CONFLICT (account_id) DO UPDATE SET issuer = excluded.issuer
+`
+
+type PutDeskKeyParams struct {
+	AccountID string
+	Issuer    string
+}
+
+func (q *Queries) PutDeskKey(ctx context.Context, arg PutDeskKeyParams) error {
+	_, err := q.db.ExecContext(ctx, putDeskKey, arg.AccountID, arg.Issuer)
+	return err
 }
 
 const putSatelliteStock = `-- name: PutSatelliteStock :exec

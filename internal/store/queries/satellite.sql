@@ -107,3 +107,10 @@ ON CONFLICT (account_id, purchase_id) DO NOTHING;
 -- name: RestoredLot :exec
 INSERT INTO lot (account_id, lot_id, purchase_id, line, va_id, sku, tag, lot_type, quantity, starts_at, ends_at, subscription)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (account_id, lot_id) DO NOTHING;
+
+-- name: DeskKey :one
+SELECT issuer FROM desk_key WHERE account_id = $1;
+
+-- name: PutDeskKey :exec
+INSERT INTO desk_key (account_id, issuer) VALUES ($1, $2)
+ON CONFLICT (account_id) DO UPDATE SET issuer = excluded.issuer;
