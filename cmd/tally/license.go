@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/tallystick/tallystick/api"
+	"github.com/tallystick/tallystick/internal/license"
 )
 
 type licenseListCmd struct {
@@ -27,11 +29,16 @@ func (c licenseListCmd) Run(ctx context.Context, s *shell) error {
 		return err
 	}
 	for _, l := range all {
-		if l.Shortage > 0 {
+		if l.Shortage > 0 || cameBack(l) {
 			writeReasons(s.stdout, l)
 		}
 	}
 	return nil
+}
+
+// cameBack says whether licenses lie with a license that are not in its numbers.
+func cameBack(l api.License) bool {
+	return slices.ContainsFunc(l.Why, func(w api.Reason) bool { return w.Code == license.FactCameBack })
 }
 
 type licenseShowCmd struct {

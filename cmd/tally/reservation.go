@@ -297,7 +297,15 @@ func (c reservationListCmd) Run(ctx context.Context, s *shell) error {
 		findings += len(v.Findings)
 		shown = append(shown, v)
 	}
-	err = printList(s, shown, "there are no reservations; `tally reservation create REQUEST-CODE TAG=QTY` makes one", "id | product | virtual account | state | version | confirmed | licenses | since",
+	below, err := reservedBelow(ctx, s, r, account)
+	if err != nil {
+		return err
+	}
+	none := "there are no reservations; `tally reservation create REQUEST-CODE TAG=QTY` makes one"
+	if len(below) > 0 {
+		none = "no reservation was made here"
+	}
+	err = printList(s, shown, none, "id | product | virtual account | state | version | confirmed | licenses | since",
 		func(v api.Reservation) []any {
 			since := v.IssuedAt
 			if v.EndedAt != nil {
@@ -307,6 +315,9 @@ func (c reservationListCmd) Run(ctx context.Context, s *shell) error {
 		})
 	if err != nil || s.JSON {
 		return err
+	}
+	for _, f := range below {
+		fmt.Fprintf(s.stderr, "hint: %s\n", cellText(f.Text()))
 	}
 	if findings > 0 {
 		fmt.Fprintln(s.stdout)
@@ -318,6 +329,21 @@ func (c reservationListCmd) Run(ctx context.Context, s *shell) error {
 		fmt.Fprintf(s.stderr, "hint: %s\n", license.Fact{Code: license.FactManyReservations, Count: live, Of: license.ManyReservations}.Text())
 	}
 	return nil
+}
+
+// reservedBelow says at which satellites of an authority others are reserved, as far as these have said.
+func reservedBelow(ctx context.Context, s *shell, r *remote, account string) ([]license.Fact, error) {
+	all, err := gather(s, "satellites", r.Satellites(ctx, account))
+	if no := license.AsError(err); no != nil && no.Code == "at-satellite" {
+		return nil, nil
+	}
+	var facts []license.Fact
+	for _, v := range all {
+		if v.Reserved > 0 {
+			facts = append(facts, license.Fact{Code: license.FactReservedBelow, Name: v.Name, Count: v.Reserved})
+		}
+	}
+	return facts, err
 }
 
 func writeFindings(w io.Writer, findings []api.Reason) {

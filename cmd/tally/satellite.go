@@ -234,6 +234,9 @@ func (c satelliteRemoveCmd) Run(ctx context.Context, s *shell) error {
 	if v, err = r.RemoveSatellite(ctx, account, v.ID, c.Lost); err != nil {
 		return err
 	}
+	if v.Leaving && v.Reserved > 0 {
+		return s.say(v, "satellite %s gives back what is free with its next two synchronizations, and is removed when the %s that reservations hold there came back too", v.Name, counted(v.Reserved, "license", "licenses"))
+	}
 	if v.Leaving {
 		return s.say(v, "satellite %s gives everything back with its next two synchronizations and is then removed", v.Name)
 	}

@@ -234,15 +234,18 @@ func (s *shell) syncStatus(v api.SyncStatus) error {
 		every = 0 // whatever it was before: nothing synchronizes by itself
 	}
 	often := schedule(every)
+	state := v.State
 	if v.Removed {
 		often = "no more"
+	} else if v.Leaving {
+		state += ", leaving"
 	}
 	return s.print(v, func(w io.Writer) {
 		for _, line := range []struct {
 			name  string
 			value any
 		}{
-			{"satellite", v.Name}, {"id", v.Satellite}, {"state", v.State}, {"authority", cmp.Or(v.Upstream, "by files")}, {"root", v.Root}, {"synchronizes", often},
+			{"satellite", v.Name}, {"id", v.Satellite}, {"state", state}, {"authority", cmp.Or(v.Upstream, "by files")}, {"root", v.Root}, {"synchronizes", often},
 			{"last synchronized", v.SyncedAt}, {"by", v.SyncedBy}, {"last file", v.Number}, {"made", v.ExportedAt}, {"answered up to", v.Answered}, {"epoch", v.Epoch},
 			{"joined", v.JoinedAt}, {"last attempt", v.TriedAt}, {"trouble", v.Trouble}, {"certificate ends", v.IdentityEndsAt}, {"kept back", join(v.Privacy)},
 		} {

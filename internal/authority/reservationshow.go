@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,7 +84,70 @@ func reservationVersions(ctx context.Context, tx *store.Tx, r db.Reservation, fr
 }
 
 // findReservation finds a reservation by id, by its request code, or by the UDI or serial number of its product, the newest first.
+// Where there is none here, it names the satellites that have some.
 func findReservation(ctx context.Context, tx *store.Tx, account, ref string) (db.Reservation, error) {
+	row, err := reservationCalled(ctx, tx, account, ref)
+	no := license.AsError(err)
+	if no == nil || no.Kind != license.KindNotFound {
+		return row, err
+	}
+	below, failed := reservedBelow(ctx, tx, account)
+	if failed != nil {
+		return row, failed
+	}
+	if len(below) > 0 {
+		no.Hint = factTexts(below)
+	}
+	return row, no
+}
+
+func factTexts(facts []license.Fact) string {
+	var texts []string
+	for _, f := range facts {
+		texts = append(texts, f.Text())
+	}
+	return strings.Join(texts, " ")
+}
+
+// reservedBelow says at which satellites of an account reservations hold licenses, as far as these have said.
+func reservedBelow(ctx context.Context, tx *store.Tx, account string) ([]license.Fact, error) {
+	vas, err := allVAs(ctx, tx, account)
+	if err != nil {
+		return nil, err
+	}
+	of := map[string]string{} // satellite by place
+	for _, v := range vas {
+		if v.SatelliteID != "" {
+			of[ReservedPlace(v.VaID)] = v.SatelliteID
+		}
+	}
+	if len(of) == 0 {
+		return nil, nil
+	}
+	held, err := tx.Holdings(ctx, account)
+	if err != nil {
+		return nil, fmt.Errorf("read holdings: %w", err)
+	}
+	sums := map[string]int64{}
+	for _, h := range held {
+		if id := of[h.Place]; id != "" {
+			sums[id] += h.Quantity
+		}
+	}
+	satellites, err := satellitesByID(ctx, tx, account)
+	if err != nil {
+		return nil, err
+	}
+	var facts []license.Fact
+	for _, id := range slices.Sorted(maps.Keys(sums)) {
+		if sums[id] > 0 {
+			facts = append(facts, license.Fact{Code: license.FactReservedBelow, Name: satellites[id].Name, Count: sums[id]})
+		}
+	}
+	return facts, nil
+}
+
+func reservationCalled(ctx context.Context, tx *store.Tx, account, ref string) (db.Reservation, error) {
 	missing := license.NotFound("reservation", ref)
 	if !findable(ref) {
 		return db.Reservation{}, missing

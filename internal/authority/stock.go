@@ -105,6 +105,7 @@ type inventory struct {
 	uses     []db.UsageOfAccountRow
 	places   map[string]string // virtual account by place: its pool, what its satellite has of it, what reservations hold
 	reserved map[string]bool   // which of these places are those of reservations, here or at a satellite
+	leaving  map[string]bool   // virtual accounts of satellites that are being removed
 }
 
 func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses bool) (inventory, error) {
@@ -120,6 +121,9 @@ func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses b
 		return in, fmt.Errorf("read demand: %w", err)
 	}
 	if in.places, err = ReservationPlaces(ctx, tx, account); err != nil {
+		return in, err
+	}
+	if in.leaving, err = leavingVAs(ctx, tx, account, in.vas); err != nil {
 		return in, err
 	}
 	in.reserved = make(map[string]bool, len(in.places)+len(in.vas))
@@ -144,6 +148,21 @@ func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses b
 		in.uses = append(in.uses, below...)
 	}
 	return in, nil
+}
+
+// leavingVAs are those of an account's virtual accounts whose satellite is being removed.
+func leavingVAs(ctx context.Context, tx *store.Tx, account string, vas []db.VirtualAccount) (map[string]bool, error) {
+	leaving := map[string]bool{}
+	if !slices.ContainsFunc(vas, func(v db.VirtualAccount) bool { return v.SatelliteID != "" }) {
+		return leaving, nil
+	}
+	satellites, err := satellitesByID(ctx, tx, account)
+	for _, v := range vas {
+		if satellites[v.SatelliteID].State == SatelliteLeaving {
+			leaving[v.VaID] = true
+		}
+	}
+	return leaving, err
 }
 
 // stockCache keeps the stock of accounts between batches of reports. Every change of stock appends an event, so the number of
@@ -201,13 +220,14 @@ func allVAs(ctx context.Context, tx *store.Tx, account string) ([]db.VirtualAcco
 }
 
 // pools builds the pools of one virtual account for the compliance rule. Lots that ended within the last 90 days or start
-// later are named as changes, so that a shortage explains itself.
+// later are named as changes, so that a shortage explains itself. What a satellite that is being removed has given back covers nothing
+// of what is used there: both sides show the same.
 func (in inventory) pools(va string, now time.Time) []license.Pool {
 	byTag := map[license.Tag]*license.Pool{}
 	var order []license.Tag
 	pool := func(tag license.Tag) *license.Pool {
 		if byTag[tag] == nil {
-			byTag[tag] = &license.Pool{Tag: tag}
+			byTag[tag] = &license.Pool{Tag: tag, Leaving: in.leaving[va]}
 			order = append(order, tag)
 		}
 		return byTag[tag]
@@ -218,6 +238,8 @@ func (in inventory) pools(va string, now time.Time) []license.Pool {
 		}
 		p, lot := pool(license.Tag(h.Tag)), lotOf(h)
 		switch {
+		case lot.Counts(now) && in.leaving[va] && h.Place == poolPlace(va):
+			p.Back += h.Quantity // at hand here, and nothing that covers what is used there
 		case lot.Counts(now):
 			p.Entitled += h.Quantity
 			if in.reserved[h.Place] {
@@ -275,8 +297,13 @@ func (a *Authority) rows(in inventory, now time.Time) []LicenseRow {
 		of[i].pools = in.pools(va.VaID, now)
 		of[i].rows = license.Comply(a.catalog, of[i].pools)
 		for _, r := range of[i].rows {
-			if r.Available > 0 {
+			if r.Available > 0 && !in.leaving[va.VaID] {
 				free[r.Tag] = append(free[r.Tag], license.Surplus{VirtualAccount: va.Name, Free: r.Available})
+			}
+		}
+		for _, p := range of[i].pools {
+			if p.Back > 0 {
+				free[p.Tag] = append(free[p.Tag], license.Surplus{VirtualAccount: va.Name, Free: p.Back})
 			}
 		}
 	}

@@ -28,6 +28,10 @@ type Pool struct {
 	Changes  []LotChange
 	// Elsewhere lists virtual accounts that have this tag free and that the reader may see.
 	Elsewhere []Surplus
+	// Leaving says that the virtual account is a satellite's that is being removed, and Back how many it has given up: these cover
+	// nothing there any more.
+	Leaving bool
+	Back    int64
 }
 
 // Use is what one instance uses of the pool's tag, since when.
@@ -132,6 +136,9 @@ func explain(c *Catalog, p Pool, row *Row) {
 	case row.InUse > 0:
 		why = append(why, Fact{Code: FactCovered, Tag: tag, Count: row.InUse, Of: row.Quantity - row.Reserved + row.Borrowed})
 	}
+	if p.Back > 0 {
+		why = append(why, Fact{Code: FactCameBack, Tag: tag, Count: p.Back})
+	}
 	for _, u := range p.Uses {
 		why = append(why, Fact{Code: FactUse, Tag: tag, Instance: u.Instance, Name: u.Name, Count: u.Count, Since: u.Since})
 	}
@@ -146,7 +153,7 @@ func explain(c *Catalog, p Pool, row *Row) {
 		}
 		why = append(why, Fact{Code: code, Tag: tag, Lot: l.Lot, Count: l.Quantity, Since: l.At})
 	}
-	if row.Shortage > 0 {
+	if row.Shortage > 0 && !p.Leaving { // nothing is given to one that is to give everything back
 		if !c.Knows(row.Tag) && row.Quantity == 0 && len(p.Changes) == 0 {
 			row.Why = append(why, Fact{Code: FactUnknownKind, Tag: tag}) // ordering would not help: nobody sells it
 			return

@@ -32,6 +32,7 @@ const (
 	FactHelpMove    = "help-transfer" // virtual account Other has Count free
 	FactHelpOrder   = "help-order"    // Count more would be enough
 	FactUnknownKind = "unknown-tag"   // no catalog entry and no order has this tag
+	FactCameBack    = "came-back"     // Count have come back from the satellite of the virtual account, which is being removed
 )
 
 // The codes of facts about a reservation.
@@ -42,6 +43,7 @@ const (
 	FactInTransit        = "in-transit"        // version Count waits for its confirmation code since Since
 	FactReservedEnded    = "reserved-ended"    // Count of Tag in Lot ended at Since
 	FactManyReservations = "many-reservations" // Count products are reserved, above Of a satellite is less work
+	FactReservedBelow    = "reserved-below"    // Count are reserved at the satellite Name
 )
 
 // Text renders the fact as a sentence.
@@ -67,6 +69,8 @@ func (f Fact) Text() string {
 		return fmt.Sprintf("Virtual account %q has %d free: transferring them here would help.", f.Other, f.Count)
 	case FactHelpOrder:
 		return fmt.Sprintf("Ordering %d more of %s would cover the use.", f.Count, f.Tag)
+	case FactCameBack:
+		return fmt.Sprintf("%s come back from the satellite, which is being removed: not counted above, as they cover nothing there any more. Transfer them to where they are needed.", plural(f.Count, "license has", "licenses have"))
 	case FactUnknownKind:
 		return fmt.Sprintf("Nothing was ever ordered under the tag %s and the catalog does not know it: check the spelling on the product.", f.Tag)
 	}
@@ -90,6 +94,8 @@ func (f Fact) reservationText() string {
 		return fmt.Sprintf("Version %d waits since %s for the confirmation code of %s; until then the larger quantities are charged.", f.Count, stamp(f.Since), f.Name)
 	case FactReservedEnded:
 		return fmt.Sprintf("Reserved license expired: %d of %s (lot %s) ended on %s and cover nothing on %s any more.", f.Count, f.Tag, f.Lot, stamp(f.Since), f.Name)
+	case FactReservedBelow:
+		return fmt.Sprintf("Reservations hold %s at the satellite %q: they are listed, shown and changed there.", plural(f.Count, "license", "licenses"), f.Name)
 	case FactManyReservations:
 		return fmt.Sprintf("%d products hold reservations. Above %d, a satellite that is synchronized by files is less work and counts what is used.", f.Count, f.Of)
 	}

@@ -1,6 +1,7 @@
 package license
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -42,9 +43,10 @@ const (
 	FactSyncMore     = "sync-claims-more"   // it says to have Count of the lot, Of were given
 	FactSyncForeign  = "sync-foreign"       // it speaks of Name, which is not its own
 	FactSyncWaiting  = "sync-waiting"       // Count of the tag are asked back and have not come; reservations there hold Of of them
+	FactSyncLeaving  = "sync-leaving"       // at the satellite: its authority is removing it
 	FactSyncOver     = "sync-removed"       // at the satellite: its authority has removed it
 	FactSyncLost     = "sync-removed-lost"  // removed while Count were out: they may be used in two places
-	FactSyncShort    = "sync-held-back"     // Count of the lot are asked back and cannot be given yet
+	FactSyncShort    = "sync-held-back"     // Count of the tag are asked back and cannot be given yet
 	FactSyncHost     = "sync-host-taken"    // it wants the host name Name, which is one of the authority's own
 	FactSyncRootAway = "sync-root-away"     // the identity was not renewed: the root's key is kept elsewhere
 )
@@ -110,12 +112,14 @@ func (f Fact) syncText() (string, bool) {
 			return fmt.Sprintf("%s of %s, asked back: not returned yet. Reservations there hold %d of them, until their products return them.", plural(f.Count, "license", "licenses"), f.Tag, f.Of), true
 		}
 		return fmt.Sprintf("%s of %s, asked back: not returned yet.", plural(f.Count, "license", "licenses"), f.Tag), true
+	case FactSyncLeaving:
+		return "Its authority is removing this satellite: all licenses go back with its synchronizations, used or not, and it is removed when none is left. Register its products at another desk.", true
 	case FactSyncOver:
 		return "Its authority has removed this satellite and wants all licenses back. Products work on and show what is short. To connect it again, make a satellite with its virtual accounts at the authority (tally satellite create NAME -V VA) and join here with the new token (tally sync join); or register its products at another desk.", true
 	case FactSyncLost:
 		return fmt.Sprintf("It was removed while it held %s: until it is heard, they may be used in two places.", plural(f.Count, "license", "licenses")), true
 	case FactSyncShort:
-		return fmt.Sprintf("%s of lot %s, asked back: held here by reservations until they are returned.", plural(f.Count, "license", "licenses"), f.Lot), true
+		return fmt.Sprintf("%s of %s, asked back: held here by reservations until they are returned.", plural(f.Count, "license", "licenses"), cmp.Or(f.Tag, "lot "+f.Lot)), true
 	case FactSyncRootAway:
 		return "Its certificate was not renewed, because the key of the root certificate is not in the key folder of the authority.", true
 	}

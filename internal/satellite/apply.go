@@ -217,7 +217,16 @@ func (s *Sync) takeOver(ctx context.Context, b *authority.Books, up db.Upstream,
 		return out, err
 	}
 	up.Findings = factsText(out.Findings)
+	out.Findings = append(leavingFact(up), out.Findings...)
 	return out, keep(ctx, b.Tx, up)
+}
+
+// leavingFact says that the authority is removing this satellite, while it is.
+func leavingFact(up db.Upstream) []license.Fact {
+	if up.Leaving && up.State != stateRemoved {
+		return []license.Fact{{Code: license.FactSyncLeaving}}
+	}
+	return nil
 }
 
 // startOver forgets what a satellite counted as another one of its authority, which counts from nothing for this one. What was given
@@ -471,7 +480,7 @@ func (s *Sync) Status(ctx context.Context, who access.Person, account string) (S
 		if out.Removed = up.State == stateRemoved; out.Removed {
 			out.Every, out.Findings = 0, append(out.Findings, license.Fact{Code: license.FactSyncOver})
 		}
-		out.Findings = append(out.Findings, noted...)
+		out.Findings = slices.Concat(out.Findings, leavingFact(up), noted)
 		return nil
 	})
 	return out, err

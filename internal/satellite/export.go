@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -306,6 +307,7 @@ func (s *Sync) giveBack(ctx context.Context, b *authority.Books, up db.Upstream)
 		tags[h.LotID] = license.Tag(h.Tag)
 	}
 	var facts []license.Fact
+	kept := map[license.Tag]int64{}
 	for _, r := range rows {
 		want := r.Asked - r.Burnt
 		if want <= 0 {
@@ -326,8 +328,11 @@ func (s *Sync) giveBack(ctx context.Context, b *authority.Books, up db.Upstream)
 		}
 		g.rows = append(g.rows, r)
 		if want > 0 {
-			facts = append(facts, license.Fact{Code: license.FactSyncShort, Lot: r.LotID, Count: want})
+			kept[tags[r.LotID]] += want
 		}
+	}
+	for _, tag := range slices.Sorted(maps.Keys(kept)) {
+		facts = append(facts, license.Fact{Code: license.FactSyncShort, Tag: string(tag), Count: kept[tag]})
 	}
 	return g, facts, nil
 }

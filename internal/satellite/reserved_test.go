@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,16 +211,41 @@ func TestReservedUntilRemoved(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world, address string) {
 		ctx, id := t.Context(), w.account.ID
 		plant, b := w.reserved(address)
+		p := w.register(plant, "", "A1")
+		p.mustReport(3, license.StatusAuthorized)
 		w.sync(plant)
 		if _, err := w.top.Sync.Remove(ctx, admin, id, "Plant 7", false); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
-			w.sync(plant)
+			if out := w.sync(plant); len(out.Findings) == 0 || out.Findings[0].Code != license.FactSyncLeaving {
+				t.Errorf("the satellite is not told that it is being removed: %+v", out)
+			}
 		}
 		w.check(plant)
-		if r := w.row(w.top, "Plant 7"); r.Quantity != 10 || r.Reserved != 4 || r.Available != 6 {
-			t.Errorf("what is free came back, and what is reserved did not: %+v", r.Row)
+		if st, err := plant.Status(ctx, admin, id); err != nil || !st.Leaving || len(st.Findings) != 2 || st.Findings[0].Code != license.FactSyncLeaving ||
+			st.Findings[1].Code != license.FactSyncShort || st.Findings[1].Tag != string(smp) || st.Findings[1].Count != 4 {
+			t.Errorf("the satellite shows %+v, %v", st, err)
+		}
+		// What came back covers nothing of what is used there, and both sides say so.
+		for _, d := range []*desk{w.top, plant} {
+			if r := w.row(d, "Plant 7"); r.Quantity != 4 || r.Reserved != 4 || r.Available != 0 || r.InUse != 3 || r.Shortage != 3 || slices.ContainsFunc(r.Why, func(f license.Fact) bool {
+				return d == w.top && f.Code == license.FactHelpOrder
+			}) {
+				t.Errorf("what is free came back, and what is reserved did not: %+v", r.Row)
+			}
+		}
+		if r := w.row(w.top, "Plant 7"); !slices.ContainsFunc(r.Why, func(f license.Fact) bool { return f.Code == license.FactCameBack && f.Count == 6 }) {
+			t.Errorf("what came back is not told: %+v", r.Why)
+		}
+		moved, err := w.top.Transfer(ctx, admin, id, transferBack(2))
+		if err != nil || moved.Asked != 0 || w.row(w.top, "Default").Available != 2 {
+			t.Errorf("what came back is not at hand: %+v, %v", moved, err)
+		}
+		// Whoever asks for the reservations above is told where they are.
+		_, err = w.top.Reservation(ctx, admin, id, b.udi)
+		if no := license.AsError(err); no == nil || no.Code != "not-found" || !strings.Contains(no.Hint, `4 licenses at the satellite "Plant 7"`) {
+			t.Errorf("the authority says of a reservation there: %+v", no)
 		}
 		shown, err := w.top.Show(ctx, admin, id, "Plant 7")
 		if err != nil || !shown.Leaving || shown.Asked != 4 || shown.Reserved != 4 {
@@ -233,7 +259,7 @@ func TestReservedUntilRemoved(t *testing.T) {
 		}
 		w.sync(plant)
 		w.check(plant)
-		if r := w.row(w.top, "Plant 7"); r.Quantity != 10 || r.Reserved != 0 {
+		if r := w.row(w.top, "Plant 7"); r.Quantity != 8 || r.Reserved != 0 || r.Shortage != 0 {
 			t.Errorf("after the removal: %+v", r.Row)
 		}
 		if shown, err = w.top.Show(ctx, admin, id, shown.ID); err != nil || shown.State != license.SatelliteRemoved {

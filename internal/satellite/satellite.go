@@ -49,7 +49,7 @@ const (
 const (
 	stateInvited = "INVITED"
 	stateActive  = "ACTIVE"
-	stateLeaving = "LEAVING"
+	stateLeaving = authority.SatelliteLeaving
 	stateRemoved = "REMOVED"
 )
 
