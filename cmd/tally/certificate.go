@@ -40,6 +40,14 @@ func (c *serverCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return c.current, nil
 }
 
+// machineName is the host name as one that nobody asked for; empty where it was configured.
+func machineName(configured []string, hostname string) string {
+	if slices.Contains(configured, hostname) {
+		return ""
+	}
+	return hostname
+}
+
 // serverNames are the names that a server certificate is valid for.
 func serverNames(configured []string, hostname string) []string {
 	names := slices.Clone(configured)

@@ -139,7 +139,9 @@ func (d *demo) plant(ctx context.Context, stop func(), log *slog.Logger) error {
 	if _, err := d.client.Transfer(ctx, d.account, api.Transfer{Tag: "ucm-enhanced", Quantity: 20, From: demoHQ, To: demoPlant}); err != nil {
 		return err
 	}
-	config := Config{Data: filepath.Join(d.folder, "plant"), Listen: "127.0.0.1:0", Plaintext: true, LogLevel: "error", Upstream: d.address, SyncEvery: "daily"}
+	config := Config{Data: filepath.Join(d.folder, "plant"), Listen: "127.0.0.1:0", Plaintext: true, LogLevel: "error", Upstream: d.address, SyncEvery: "daily",
+		Name: []string{"licenses.plant." + demoDomain}, // as it runs on the host of its authority
+	}
 	if _, err := joinNow(ctx, config, made.Token, log); err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func serve(ctx context.Context, c Config, stdout io.Writer, log *slog.Logger) (e
 		return fmt.Errorf("ask for the host name: %w", err)
 	}
 	room := satellite.New(satellite.Options{
-		Authority: desk.Authority, Now: now, Log: log, Hosts: serverNames(c.Name, host), Version: version,
+		Authority: desk.Authority, Now: now, Log: log, Hosts: serverNames(c.Name, host), Machine: machineName(c.Name, host), Version: version,
 	})
 	if err := room.KeysInForce(ctx); err != nil {
 		return err

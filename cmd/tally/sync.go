@@ -99,7 +99,7 @@ func joinWith(ctx context.Context, c Config, log *slog.Logger, verb func(satelli
 	if err != nil {
 		return satellite.Applied{}, fmt.Errorf("ask for the host name: %w", err)
 	}
-	return verb(satellite.Joiner{Store: db, Keys: c.keys(), Catalog: catalog, Hosts: serverNames(c.Name, host), Version: version, Now: now, Every: c.every()})
+	return verb(satellite.Joiner{Store: db, Keys: c.keys(), Catalog: catalog, Hosts: serverNames(c.Name, host), Machine: machineName(c.Name, host), Version: version, Now: now, Every: c.every()})
 }
 
 // joinNow joins over the network.

@@ -440,13 +440,19 @@ func setDemand(ctx context.Context, b *authority.Books, account string, use map[
 // certify renews the satellite's certificate for the names that its server has. A name of this authority's own is left out.
 func (a *answering) certify(row *db.SatelliteRow, reply *wire.SyncAnswer, now time.Time) ([]license.Fact, error) {
 	var facts []license.Fact
-	var hosts []string
+	var hosts, taken []string
 	for _, h := range a.m.Exchange.Hosts {
 		if slices.ContainsFunc(a.Hosts, func(own string) bool { return strings.EqualFold(own, h) }) && !authority.Loopback(h) {
-			facts = append(facts, license.Fact{Code: license.FactSyncHost, Name: h})
+			taken = append(taken, h)
 			continue
 		}
 		hosts = append(hosts, h)
+	}
+	named := slices.ContainsFunc(hosts, func(h string) bool { return !authority.Loopback(h) })
+	for _, h := range taken {
+		if h != a.m.Exchange.Machine || !named { // nobody asked for that one, and others reach it by another
+			facts = append(facts, license.Fact{Code: license.FactSyncHost, Name: h})
+		}
 	}
 	if err := trust.CheckHosts(hosts); err != nil {
 		return nil, license.Refuse(license.KindInvalid, "bad-host", "start the satellite with --name HOST", "%v", err)

@@ -130,7 +130,7 @@ func (s *Sync) Preview(ctx context.Context, who access.Person, account string) (
 func (s *Sync) compose(ctx context.Context, tx *store.Tx, up db.Upstream, account db.Account, now time.Time) (*wire.SyncRequest, error) {
 	m := &wire.SyncRequest{Exchange: wire.SyncExchange{
 		Satellite: up.SatelliteID, Name: up.Name, Account: account.AccountID, Epoch: up.Epoch, Number: up.Number, Answered: up.Answered, At: now, Program: s.Version,
-		Hosts: s.Hosts, EverySeconds: up.EveryS, Whole: up.Whole,
+		Hosts: s.Hosts, Machine: s.Machine, EverySeconds: up.EveryS, Whole: up.Whole,
 	}}
 	if err := s.askNext(&m.Exchange); err != nil {
 		return nil, err

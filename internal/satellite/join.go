@@ -127,6 +127,7 @@ type Joiner struct {
 	Keys    string
 	Catalog *license.Catalog
 	Hosts   []string
+	Machine string // as in Options
 	Version string
 	Now     func() time.Time
 	// Every is how often the satellite will synchronize by itself.
@@ -175,7 +176,7 @@ func (j Joiner) Request(ctx context.Context, text string) ([]byte, error) {
 // compose is the text of the first file.
 func (j Joiner) compose(token trust.Token, p pending) ([]byte, error) {
 	m := wire.SyncRequest{Exchange: wire.SyncExchange{
-		Satellite: token.ID, Account: token.Account, Epoch: 1, Number: 1, At: p.At, Program: j.Version, Hosts: j.Hosts,
+		Satellite: token.ID, Account: token.Account, Epoch: 1, Number: 1, At: p.At, Program: j.Version, Hosts: j.Hosts, Machine: j.Machine,
 		EverySeconds: int64(j.Every / time.Second), Whole: true, Token: token.Text().Reveal(), CSR: p.CSR, Certificate: p.Certificate,
 	}}
 	return m.Text()

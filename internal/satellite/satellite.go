@@ -53,13 +53,15 @@ const (
 	stateRemoved = "REMOVED"
 )
 
-// Options are what the room is made of; all but Log, Hosts and Version are needed.
+// Options are what the room is made of; all but Log, Hosts, Machine and Version are needed.
 type Options struct {
 	Authority *authority.Authority
 	Now       func() time.Time
 	Log       *slog.Logger
 	// Hosts are the names of this server: at an authority no satellite may have them, at a satellite its certificate is for them.
-	Hosts   []string
+	Hosts []string
+	// Machine is the one of Hosts that nobody asked for, the name of the machine; empty where somebody did.
+	Machine string
 	Version string
 }
 

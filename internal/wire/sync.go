@@ -55,6 +55,8 @@ type SyncExchange struct {
 	At        time.Time `json:"at"`
 	Program   string    `json:"program,omitempty"`
 	Hosts     []string  `json:"hosts,omitempty"` // names of the satellite's server
+	// Machine is the one of Hosts that nobody gave to the server: the name of the machine that it runs on. Empty for none.
+	Machine string `json:"machine,omitempty"`
 	// EverySeconds is how often it synchronizes by itself, 0 for by hand.
 	EverySeconds int64  `json:"everySeconds,omitempty"`
 	Whole        bool   `json:"whole,omitempty"` // it lost its database or went back to an older one, and asks for everything
