@@ -86,6 +86,14 @@ func (p reservationsPage) nothing() string {
 	return "There is no license to reserve: none of what was bought is available. The page of licenses says why."
 }
 
+// first says how the first reservation begins.
+func (p reservationsPage) first() string {
+	if p.nothing() != "" && !p.leave.Universal {
+		return "A product makes a request code, which is pasted here once there are licenses to reserve:"
+	}
+	return "Make a request code on the product, and paste it below:"
+}
+
 // reservation shows one reservation, its codes, and the forms of what may be done with it.
 func (c *console) reservation(v *visit) (sheet, error) {
 	r, err := c.Authority.Reservation(v.Context(), v.who, v.account.ID, v.PathValue("reservation"))

@@ -174,7 +174,7 @@ func reservationsBody(v *visit, p reservationsPage) templ.Component {
 			}
 		}
 		if len(p.live) == 0 {
-			templ_7745c5c3_Err = empty("No product holds a reservation", "Make a request code on the product, and paste it below:",
+			templ_7745c5c3_Err = empty("No product holds a reservation", p.first(),
 				"tally-agent license smart reservation enable", "tally-agent license smart reservation request").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
