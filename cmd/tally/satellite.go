@@ -161,9 +161,16 @@ func (c satelliteSettleCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	v, err := r.SettleSatellite(ctx, account, c.Name)
+	before, err := r.Satellite(ctx, account, c.Name)
 	if err != nil {
 		return err
+	}
+	v, err := r.SettleSatellite(ctx, account, before.ID)
+	if err != nil {
+		return err
+	}
+	if len(v.Findings) >= len(before.Findings) {
+		return s.say(v, "%s (%s): nothing was noted that can be settled, and nothing changed", v.Name, v.ID)
 	}
 	return s.say(v, "%s (%s): what was noted of its database, its reservations and its removal is settled", v.Name, v.ID)
 }

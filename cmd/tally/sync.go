@@ -73,10 +73,20 @@ func (s *shell) joined(done satellite.Applied, serve string, err error) error {
 	if err != nil {
 		return err
 	}
-	return s.say(struct {
-		Account string `json:"account"`
-		Arrived int64  `json:"arrived"`
-	}{done.Account, done.Arrived}, "joined: this is now a satellite of the account %s; %s came with the join. Make an administrator with `tally bootstrap` unless there is one, then start it with `%s`.",
+	out := struct {
+		Account   string `json:"account"`
+		Arrived   int64  `json:"arrived"`
+		GivenBack int64  `json:"givenBack"`
+		Old       bool   `json:"old"` // nothing changed
+	}{done.Account, done.Arrived, done.GivenBack, done.Old}
+	switch {
+	case done.Old:
+		return s.say(out, "nothing changed: this answer was applied before, and this is a satellite of the account %s. Start it with `%s`.", done.Account, serve)
+	case done.GivenBack > 0:
+		return s.say(out, "joined: this is now a satellite of the account %s; %s came with the join, of which %d are asked back and go with the next synchronization. Make an administrator with `tally bootstrap` unless there is one, then start it with `%s`.",
+			done.Account, counted(done.Arrived, "license", "licenses"), done.GivenBack, serve)
+	}
+	return s.say(out, "joined: this is now a satellite of the account %s; %s came with the join. Make an administrator with `tally bootstrap` unless there is one, then start it with `%s`.",
 		done.Account, counted(done.Arrived, "license", "licenses"), serve)
 }
 

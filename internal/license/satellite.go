@@ -38,14 +38,14 @@ const (
 	FactSyncGone     = "sync-expired"       // Count days without one, more than 90
 	FactSyncStale    = "entitlements-stale" // Count days, more than a year: what was bought since is not known
 	FactIdentityEnds = "sync-identity-ends" // Count days until the satellite's certificate ends, at Since
-	FactSyncRestored = "sync-restored"      // its database was lost or restored: epoch Count began at Since
+	FactSyncRestored = "sync-restored"      // its database was lost or restored, Of times until it is settled: epoch Count began at Since
 	FactSyncForgot   = "sync-forgot"        // Count of the tag were reserved there before that, Of are since
 	FactSyncMore     = "sync-claims-more"   // it says to have Count of the lot, Of were given
 	FactSyncForeign  = "sync-foreign"       // it speaks of Name, which is not its own
 	FactSyncWaiting  = "sync-waiting"       // Count of the tag are asked back and have not come; reservations there hold Of of them
 	FactSyncLeaving  = "sync-leaving"       // at the satellite: its authority is removing it
 	FactSyncOver     = "sync-removed"       // at the satellite: its authority has removed it
-	FactSyncLost     = "sync-removed-lost"  // removed while Count were out: they may be used in two places
+	FactSyncLost     = "sync-removed-lost"  // removed while Count were out; heard at Since and told, with Of held by reservations
 	FactSyncShort    = "sync-held-back"     // Count of the tag are asked back and cannot be given yet
 	FactSyncHost     = "sync-host-taken"    // it wants the host name Name, which is one of the authority's own
 	FactSyncRootAway = "sync-root-away"     // the identity was not renewed: the root's key is kept elsewhere
@@ -97,6 +97,10 @@ func (f Fact) syncText() (string, bool) {
 	case FactIdentityEnds:
 		return fmt.Sprintf("Its certificate ends on %s, in %s. Every synchronization renews it.", stamp(f.Since), plural(f.Count, "day", "days")), true
 	case FactSyncRestored:
+		if f.Of > 1 {
+			return fmt.Sprintf("It went back %d times, the last time on %s, with epoch %d: unless its database was restored that often, two copies of it are at work, and each hears of the other. Stop one of the two, and settle it at the authority then.",
+				f.Of, stamp(f.Since), f.Count), true
+		}
 		return fmt.Sprintf("Its database was lost or an older one was restored, as was noticed on %s: it began epoch %d and took over everything that the authority knows. Settle it at the authority when you have looked.", stamp(f.Since), f.Count), true
 	case FactSyncForgot:
 		return fmt.Sprintf("Before its database went back, %d of %s were reserved there, and %d are since: their products may still use them, uncounted. Look for these products and reserve for them anew; settle it at the authority then. Noticed on %s.",
@@ -117,6 +121,13 @@ func (f Fact) syncText() (string, bool) {
 	case FactSyncOver:
 		return "Its authority has removed this satellite and wants all licenses back. Products work on and show what is short. To connect it again, make a satellite with its virtual accounts at the authority (tally satellite create NAME -V VA) and join here with the new token (tally sync join); or register its products at another desk.", true
 	case FactSyncLost:
+		if !f.Since.IsZero() && f.Of > 0 {
+			return fmt.Sprintf("It was removed while it held %s. It was heard since, last on %s, and is told to give everything up; reservations there hold %d, which their products may use until they return them. Settle it when you have looked.",
+				plural(f.Count, "license", "licenses"), stamp(f.Since), f.Of), true
+		}
+		if !f.Since.IsZero() {
+			return fmt.Sprintf("It was removed while it held %s. It was heard since, last on %s, and is told to give everything up. Settle it when you have looked.", plural(f.Count, "license", "licenses"), stamp(f.Since)), true
+		}
 		return fmt.Sprintf("It was removed while it held %s: until it is heard, they may be used in two places.", plural(f.Count, "license", "licenses")), true
 	case FactSyncShort:
 		return fmt.Sprintf("%s of %s, asked back: held here by reservations until they are returned.", plural(f.Count, "license", "licenses"), cmp.Or(f.Tag, "lot "+f.Lot)), true

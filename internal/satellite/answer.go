@@ -142,6 +142,9 @@ func (a *answering) answer(ctx context.Context, check func(*db.SatelliteRow) err
 		}
 		if row.State == stateRemoved {
 			refusal = removedError(row)
+			if err := a.heard(ctx, b, &row); err != nil {
+				return err
+			}
 		} else if a.join == nil {
 			refusal = turn(row, e)
 		} else {
@@ -167,6 +170,25 @@ func (a *answering) answer(ctx context.Context, check func(*db.SatelliteRow) err
 		Kind: wire.KindSynced, Audience: audience(e.Account, e.Satellite), Number: e.Number, Chain: a.keys.SignerChain(),
 	}, text)
 	return reply, errors.Join(err, refusal)
+}
+
+// heard notes that a satellite that was removed while licenses were out is at work, and what reservations hold there.
+func (a *answering) heard(ctx context.Context, b *authority.Books, row *db.SatelliteRow) error {
+	noted := notedOf(*row)
+	for i := range noted {
+		if noted[i].Code == license.FactSyncLost {
+			noted[i].Of, noted[i].Since = 0, b.Time()
+			for _, r := range a.m.Reserved {
+				noted[i].Of += r.Count
+			}
+		}
+	}
+	text := factsText(noted)
+	if text == row.Findings {
+		return nil
+	}
+	row.Findings = text
+	return save(ctx, b.Tx, *row)
 }
 
 // audience is whom an answer is for.
@@ -251,8 +273,14 @@ func (a *answering) exchange(ctx context.Context, b *authority.Books, row db.Sat
 	facts = append(noted, facts...)
 	shown := stillShown(row, b.Time())
 	if restored {
-		shown = slices.DeleteFunc(shown, func(f license.Fact) bool { return f.Code == license.FactSyncRestored })
-		shown = slices.Concat([]license.Fact{{Code: license.FactSyncRestored, Count: row.Epoch, Since: b.Time()}}, stock.forgotten(b.Time()), shown)
+		times := int64(1)
+		shown = slices.DeleteFunc(shown, func(f license.Fact) bool {
+			if f.Code == license.FactSyncRestored {
+				times = max(1, f.Of) + 1
+			}
+			return f.Code == license.FactSyncRestored
+		})
+		shown = slices.Concat([]license.Fact{{Code: license.FactSyncRestored, Count: row.Epoch, Of: times, Since: b.Time()}}, stock.forgotten(b.Time()), shown)
 	}
 	facts = append(shown, facts...)
 	if len(facts) > wire.MaxFindings {
@@ -368,6 +396,9 @@ func (a *answering) takeInstances(ctx context.Context, b *authority.Books, row d
 	if a.m.Exchange.Whole || a.join != nil {
 		return nil, nil // it has lost them and is about to get them back
 	}
+	if err := takeOverInstances(ctx, b, row, a.m.Instances, old); err != nil {
+		return nil, err
+	}
 	known := make(map[string][]byte, len(old))
 	for _, o := range old {
 		known[o.InstanceID] = o.Body
@@ -409,6 +440,42 @@ func (a *answering) takeInstances(ctx context.Context, b *authority.Books, row d
 		}
 	}
 	return facts, setDemand(ctx, b, row.AccountID, use)
+}
+
+// takeOverInstances forgets what removed satellites were known to have of products that another one has now.
+func takeOverInstances(ctx context.Context, b *authority.Books, row db.SatelliteRow, said []wire.SyncInstance, old []db.SatelliteInstance) error {
+	fresh := map[string]bool{}
+	for _, in := range said {
+		fresh[in.ID] = in.State != instanceRemoved
+	}
+	for _, o := range old {
+		delete(fresh, o.InstanceID)
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	all, err := allSatellites(ctx, b.Tx, row.AccountID)
+	if err != nil {
+		return err
+	}
+	for _, gone := range all {
+		if gone.State != stateRemoved {
+			continue
+		}
+		had, err := b.InstancesOfSatellite(ctx, db.InstancesOfSatelliteParams{AccountID: row.AccountID, SatelliteID: gone.SatelliteID})
+		if err != nil {
+			return fmt.Errorf("read instances: %w", err)
+		}
+		for _, h := range had {
+			if !fresh[h.InstanceID] {
+				continue
+			}
+			if err := b.DeleteSatelliteInstance(ctx, db.DeleteSatelliteInstanceParams{AccountID: row.AccountID, SatelliteID: gone.SatelliteID, InstanceID: h.InstanceID}); err != nil {
+				return fmt.Errorf("forget instance: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // setDemand replaces the demand of virtual accounts.

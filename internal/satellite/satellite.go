@@ -307,7 +307,7 @@ func (s *Sync) change(ctx context.Context, who access.Person, account, ref, verb
 	return out, err
 }
 
-// find finds a satellite by id or name.
+// find finds a satellite by id or name: one that is there before one that was removed.
 func (s *Sync) find(ctx context.Context, account, ref string) (db.SatelliteRow, error) {
 	var found db.SatelliteRow
 	err := s.Authority.Read(ctx, "find satellite", func(tx *store.Tx) error {
@@ -321,7 +321,17 @@ func (s *Sync) find(ctx context.Context, account, ref string) (db.SatelliteRow, 
 				return nil
 			}
 		}
-		return license.NotFound("satellite", ref)
+		gone := slices.DeleteFunc(rows, func(r db.SatelliteRow) bool {
+			return r.State != stateRemoved || authority.NameKey(r.Name) != authority.NameKey(ref)
+		})
+		switch len(gone) {
+		case 0:
+			return license.NotFound("satellite", ref)
+		case 1:
+			found = gone[0]
+			return nil
+		}
+		return license.Refuse(license.KindConflict, "ambiguous", "name it by its id; `tally satellite list` shows them", "%d satellites called %q were removed", len(gone), ref)
 	})
 	return found, err
 }

@@ -1,8 +1,12 @@
 package satellite_test
 
 import (
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/satellite"
 )
@@ -30,4 +34,97 @@ func TestNameOfTheAuthority(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSaysOfARemovedSatellite: one that was removed is found by its name, says when it was heard and what reservations hold there, and
+// when it joins again with the same database every product is listed once.
+func TestSaysOfARemovedSatellite(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world, address string) {
+		ctx, id := t.Context(), w.account.ID
+		plant, _ := w.reserved(address)
+		w.register(plant, "", "A1").mustReport(2, license.StatusAuthorized)
+		w.sync(plant)
+		if _, err := w.top.Sync.Remove(ctx, admin, id, "Plant 7", true); err != nil {
+			t.Fatal(err)
+		}
+		lost := func() license.Fact {
+			t.Helper()
+			shown, err := w.top.Show(ctx, admin, id, "plant 7")
+			if err != nil || shown.State != license.SatelliteRemoved || len(shown.Findings) != 1 || shown.Findings[0].Code != license.FactSyncLost {
+				t.Fatalf("the authority shows %+v, %v", shown, err)
+			}
+			return shown.Findings[0]
+		}
+		if f := lost(); f.Count != 10 || f.Of != 0 || !f.Since.IsZero() {
+			t.Errorf("before it is heard: %+v", f)
+		}
+		if out, refused := w.exchange(plant); refused == nil || !out.Removed || out.GivenBack != 6 {
+			t.Errorf("it is told %+v, %v", out, refused)
+		}
+		if f := lost(); f.Count != 10 || f.Of != 4 || f.Since.IsZero() {
+			t.Errorf("after it was heard: %+v", f)
+		}
+		if shown, err := w.top.Settle(ctx, admin, id, "Plant 7"); err != nil || len(shown.Findings) != 0 {
+			t.Errorf("settled: %+v, %v", shown, err)
+		}
+
+		made, token := w.invite("Plant 7", "Plant 7")
+		j := w.joinerOn(plant.store, plant.keys)
+		file, err := j.Request(ctx, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, err := w.top.Answer(ctx, file, satellite.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := j.Complete(ctx, reply); err != nil || out.Old || out.Arrived-out.GivenBack != 6 {
+			t.Errorf("joined: %+v, %v", out, err)
+		}
+		if out, err := j.Complete(ctx, reply); err != nil || !out.Old {
+			t.Errorf("joined again: %+v, %v", out, err)
+		}
+		plant = w.reopen(plant.store, plant.keys)
+		for range 2 {
+			w.sync(plant)
+		}
+		if shown, err := w.top.Show(ctx, admin, id, "Plant 7"); err != nil || shown.ID != made.ID {
+			t.Errorf("the one that is there is shown first: %+v, %v", shown, err)
+		}
+		in, _, err := w.top.Instances(ctx, admin, id, "", authority.Page{})
+		serials := map[string]int{}
+		for _, one := range in {
+			serials[one.UDI]++
+		}
+		if err != nil || serials["PID:CMS,SN:A1"] != 1 || len(in) != len(serials) {
+			t.Errorf("the products are %+v, %v", in, err)
+		}
+	})
+}
+
+// TestTwoCopiesAreNamed: a satellite that goes back again and again is said to be two.
+func TestTwoCopiesAreNamed(t *testing.T) {
+	t.Parallel()
+	first := license.Fact{Code: license.FactSyncRestored, Count: 2, Of: 1, Since: time.Unix(0, 0)}
+	if text := first.Text(); !strings.Contains(text, "restored") || strings.Contains(text, "two copies") {
+		t.Error(text)
+	}
+	dir := t.TempDir()
+	w := newWorld(t, filepath.Join(dir, "top.db"))
+	_, token := w.invite("Plant 7")
+	one, other, keys := filepath.Join(dir, "one.db"), filepath.Join(dir, "other.db"), t.TempDir()
+	w.join0(token, one, keys)
+	copyFile(t, one, other)
+	copies := []*desk{w.reopenAt(one, keys), w.reopenAt(other, keys)}
+	for i := range 6 {
+		w.clock.Advance(time.Minute)
+		if out, _ := w.exchange(copies[i%2]); out.Restored {
+			w.sync(copies[i%2])
+		}
+	}
+	shown, err := w.top.Show(t.Context(), admin, w.account.ID, "Plant 7")
+	if err != nil || len(shown.Findings) != 1 || shown.Findings[0].Of < 2 || !strings.Contains(shown.Findings[0].Text(), "two copies") {
+		t.Errorf("the authority shows %+v, %v", shown.Findings, err)
+	}
 }
