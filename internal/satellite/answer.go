@@ -115,6 +115,7 @@ type answering struct {
 	// elsewhere is what the key follows for other accounts.
 	elsewhere []trust.Predecessor
 	next      *successor // nil but where the satellite is about to replace its keys
+	was       string     // the site that counted before this file, empty for none
 }
 
 // answer does the exchange in one transaction and signs what was stored.
@@ -131,6 +132,7 @@ func (a *answering) answer(ctx context.Context, check func(*db.SatelliteRow) err
 		if err != nil {
 			return fmt.Errorf("read satellite: %w", err)
 		}
+		a.was = row.Site
 		if err := check(&row); err != nil {
 			return err
 		}
@@ -163,6 +165,8 @@ func (a *answering) answer(ctx context.Context, check func(*db.SatelliteRow) err
 	if err != nil {
 		if no := license.AsError(err); no != nil && no.Kind == license.KindNotFound {
 			err = unknownSatellite() // of an account that is not here
+		} else if no != nil && no.Code == codeKeysReplaced {
+			a.noteOldKeys(ctx)
 		}
 		return nil, err
 	}
@@ -338,6 +342,11 @@ func (a *answering) write(ctx context.Context, b *authority.Books, row db.Satell
 		kind = "satellite.restored"
 	case a.join != nil:
 		kind = "satellite.joined"
+	}
+	if a.was != "" && a.was != row.Site {
+		if _, err := b.Record(ctx, eventKeysReplaced, row.SatelliteID, map[string]any{"before": a.was, "issuer": row.Site, "lost": a.join != nil}); err != nil {
+			return err
+		}
 	}
 	var back int64
 	for _, n := range came {

@@ -16,6 +16,9 @@ import (
 // The books of an account know the issuing key that spoke for it last. So a key folder that was put beside the database of another
 // server is noticed before it answers anybody, and every replacement is an event, whoever made it and whether or not a server ran.
 
+// eventKeysReplaced says that keys were replaced: of the desk itself, with the new issuer as its subject, or of the satellite that is.
+const eventKeysReplaced = "keys.replaced"
+
 // deskKey is how the keys in force stand with an account.
 type deskKey struct {
 	account string
@@ -125,7 +128,7 @@ func keepDeskKey(ctx context.Context, b *authority.Books, issuer string) error {
 		return nil
 	}
 	if last != "" {
-		if _, err := b.Record(ctx, "keys.replaced", issuer, map[string]any{"before": last}); err != nil {
+		if _, err := b.Record(ctx, eventKeysReplaced, issuer, map[string]any{"before": last}); err != nil {
 			return err
 		}
 	}

@@ -12,8 +12,13 @@ import (
 	"github.com/tallystick/tallystick/internal/trust"
 )
 
-// replacements are the events of replaced keys that a desk has, the oldest first.
+// replacements are the subjects of the events of replaced keys that a desk has, the oldest first.
 func (w *world) replacements(d *desk) []string {
+	w.t.Helper()
+	return w.eventsOf(d, "keys.replaced")
+}
+
+func (w *world) eventsOf(d *desk, kind string) []string {
 	w.t.Helper()
 	events, _, err := d.Events(w.t.Context(), admin, w.account.ID, authority.Page{Limit: 1000})
 	if err != nil {
@@ -21,7 +26,7 @@ func (w *world) replacements(d *desk) []string {
 	}
 	var all []string
 	for _, e := range events {
-		if e.Kind == "keys.replaced" {
+		if e.Kind == kind {
 			all = append(all, e.Subject)
 		}
 	}

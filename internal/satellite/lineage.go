@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/db"
@@ -76,13 +78,46 @@ func (l lineage) lost() []string {
 	return all
 }
 
+// codeKeysReplaced refuses a file signed with keys of before.
+const codeKeysReplaced = "satellite-keys-replaced"
+
+// oldKeysEvery is how often at most it is noted that such a file came: whoever has old keys makes the authority write no more.
+const oldKeysEvery = time.Hour
+
+// noteOldKeys keeps at the satellite that a file was refused because its keys were replaced: when the last one came, and an event for the
+// first one that nobody has looked at.
+func (a *answering) noteOldKeys(ctx context.Context) {
+	e := a.m.Exchange
+	err := a.Authority.Books(ctx, access.Person{ID: e.Satellite}, e.Account, "note old keys", func(b *authority.Books) error {
+		row, err := b.Satellite(ctx, db.SatelliteParams{AccountID: e.Account, SatelliteID: e.Satellite})
+		if err != nil {
+			return fmt.Errorf("read satellite: %w", err)
+		}
+		facts := notedOf(row)
+		at := slices.IndexFunc(facts, func(f license.Fact) bool { return f.Code == license.FactSyncOldKeys })
+		if at >= 0 {
+			if b.Time().Sub(facts[at].Since) < oldKeysEvery {
+				return nil
+			}
+			facts = slices.Delete(facts, at, at+1)
+		} else if _, err := b.Record(ctx, "keys.refused", row.SatelliteID, map[string]any{"by": a.way}); err != nil {
+			return err
+		}
+		row.Findings = factsText(slices.Insert(facts, 0, license.Fact{Code: license.FactSyncOldKeys, Since: b.Time()}))
+		return save(ctx, b.Tx, row)
+	})
+	if err != nil {
+		a.Log.WarnContext(ctx, "it was not noted that a file by replaced keys came", "satellite", e.Satellite, "error", err)
+	}
+}
+
 // replacedKeys refuses keys that later ones have taken the place of.
 func replacedKeys(row db.SatelliteRow) error {
 	at := row.JoinedAt
 	if l := lineageOf(row); len(l) > 0 {
 		at = l[max(0, l.index(row.Site))].At
 	}
-	return license.Refuse(license.KindUnknown, "satellite-keys-replaced",
+	return license.Refuse(license.KindUnknown, codeKeysReplaced,
 		"start the satellite with its newest key folder; if that is lost, put the folder satellite-1 aside, make a token with `tally satellite invite`, and join anew",
 		"the keys that signed this were replaced by others of the satellite %q on %s, and count no more", row.Name, store.At(at).Format(time.DateOnly))
 }

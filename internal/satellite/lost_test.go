@@ -3,10 +3,12 @@ package satellite_test
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/authority"
+	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/satellite"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 	"github.com/tallystick/tallystick/internal/trust"
@@ -75,11 +77,32 @@ func TestLostWithItsKeys(t *testing.T) {
 				}
 			}
 		}
-		for _, lost := range []*desk{first, second} {
+		for _, lost := range []*desk{first, second, first} {
 			_, refused := w.exchange(lost)
 			wantCode(t, refused, "satellite-keys-replaced")
 		}
+		w.clock.Advance(2 * time.Hour)
+		last := w.clock.Now()
+		_, refused := w.exchange(second)
+		wantCode(t, refused, "satellite-keys-replaced")
+		w.sync(third)
 		w.check(third)
+		// The authority says so until somebody has looked: the last time of all, and one event for them.
+		shown, err = w.top.Show(t.Context(), admin, w.account.ID, "Plant 7")
+		noted := slices.DeleteFunc(shown.Findings, func(f license.Fact) bool { return f.Code != license.FactSyncOldKeys })
+		if err != nil || len(noted) != 1 || noted[0].Since.Before(last) {
+			t.Errorf("of the refused files the authority shows %+v, %v", noted, err)
+		}
+		if n := len(w.eventsOf(w.top, "keys.refused")); n != 1 {
+			t.Errorf("the refused files are %d events, want 1", n)
+		}
+		if n := len(w.replacements(w.top)); n != 2 {
+			t.Errorf("two replacements are %d events", n)
+		}
+		settled, err := w.top.Settle(t.Context(), admin, w.account.ID, "Plant 7")
+		if err != nil || slices.ContainsFunc(settled.Findings, func(f license.Fact) bool { return f.Code == license.FactSyncOldKeys }) {
+			t.Errorf("settled: %+v, %v", settled.Findings, err)
+		}
 	})
 }
 

@@ -519,7 +519,7 @@ func Settles(facts []license.Fact) bool { return slices.ContainsFunc(facts, last
 
 // lasting tells the findings that stay when the next file has nothing odd: somebody should look.
 func lasting(f license.Fact) bool {
-	return f.Code == license.FactSyncRestored || f.Code == license.FactSyncForgot || f.Code == license.FactSyncLost
+	return f.Code == license.FactSyncRestored || f.Code == license.FactSyncForgot || f.Code == license.FactSyncLost || f.Code == license.FactSyncOldKeys
 }
 
 // notedOf are the findings that were kept with a satellite's row.
