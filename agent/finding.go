@@ -71,10 +71,13 @@ func (st *state) findings() []Finding {
 	}
 	if m := st.Moved; m != nil && st.Identity != nil && now.Sub(m.At) < movedShown {
 		next := "Nothing is to be done."
-		if len(st.Identity.Issuers) > 0 {
+		switch {
+		case st.Authorization.Failures > 0 || st.Renewal.Failures > 0:
+			next = "The last exchange failed since: tally-agent doctor tells why."
+		case len(st.Identity.Issuers) > 0:
 			next = "Nothing is to be done: the certificate below the new keys comes with the next contact."
 		}
-		add("desk-keys-replaced", m.At, next, "The keys of the desk were replaced, as the root of the authority confirms; it is %s now.", m.Desk)
+		add("desk-keys-replaced", m.At, next, "The keys of %s were replaced, as the root of the authority confirms.", m.Desk)
 	}
 	if st.Asked != nil && st.Asked.Text != "" && st.Asked.Tries.Failures > 0 {
 		add("registration-failing", st.Asked.Tries.FailingSince, "Mend what is wrong, or end it: tally-agent license smart register cancel",
