@@ -248,10 +248,10 @@ func usesBelow(ctx context.Context, tx *store.Tx, account string) ([]db.UsageOfA
 	}
 }
 
-// satellitesByID are the satellites of an account, removed ones included.
 // SatelliteLeaving is the state of a satellite's row while it is asked to give everything back.
 const SatelliteLeaving = "LEAVING"
 
+// satellitesByID are the satellites of an account, removed ones included.
 func satellitesByID(ctx context.Context, tx *store.Tx, account string) (map[string]db.SatelliteRow, error) {
 	all, after := map[string]db.SatelliteRow{}, ""
 	for {
