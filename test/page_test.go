@@ -85,7 +85,7 @@ func TestProductPage(t *testing.T) {
 	b.Eval("document.querySelector('#url').value = 'http://licenses.example'")
 	b.Eval("document.querySelector('#url').focus()")
 	b.Press("Enter")
-	rested := " && !document.querySelector('[aria-busy]')" // a button that works still takes no Enter
+	rested := " && !document.querySelector('[aria-busy]')"                                           // a button that works still takes no Enter
 	b.Wait(has("#transport-error", "anybody on the way could read the registration token") + rested) // beside the field, with the hint
 	b.Eval(fmt.Sprintf("document.querySelector('#url').value = %q", h.srv.URL))
 	b.Press("Enter")
