@@ -47,12 +47,16 @@ func TestKeysAreReplaced(t *testing.T) {
 	}
 
 	before := keys(sat, "show")
-	if _, errs := sat.run(3, tally(), "keys", "rotate", "--data", sat.data); !strings.Contains(errs, "--yes") {
+	if _, errs := sat.run(2, tally(), "keys", "rotate", "--data", sat.data); !strings.Contains(errs, "--yes") || !strings.HasPrefix(errs, "The satellite gets another issuing key") {
 		t.Errorf("without --yes: %s", errs)
 	}
 	waiting := keys(sat, "rotate", "--yes")
 	if waiting["waiting"] == nil || waiting["issuer"] != before["issuer"] {
 		t.Errorf("the next keys of the satellite: %v", waiting)
+	}
+	again, errs := sat.run(0, tally(), "keys", "rotate", "--data", sat.data, "--yes")
+	if !strings.Contains(errs, "waits already, until the next synchronization") || !strings.Contains(again, waiting["waiting"].(string)) {
+		t.Errorf("replaced again while the next keys wait: %s%s", again, errs)
 	}
 	report("while the next keys wait")
 	sat.run(0, tally(), "sync", "now")
@@ -82,22 +86,30 @@ func TestKeysAreReplaced(t *testing.T) {
 
 	// The satellite's host burns down. Its database does not start with the keys of another server.
 	sat.srv.Stop()
-	_, errs := sat.run(3, tally(), "serve", "--data", sat.data, "--keys", top.data, "--plaintext", "--listen", "127.0.0.1:0")
+	_, errs = sat.run(3, tally(), "serve", "--data", sat.data, "--keys", top.data, "--plaintext", "--listen", "127.0.0.1:0")
 	if !strings.Contains(errs, "the database is of a satellite") || !strings.Contains(errs, "\nhint: name the key folder") {
 		t.Errorf("with the keys of another server: %s", errs)
 	}
-	if err := os.RemoveAll(sat.data); err != nil {
+	copied := &desk{t: t, data: filepath.Join(t.TempDir(), "copied"), key: sat.key, serve: sat.serve}
+	if err := os.Rename(sat.data, copied.data); err != nil {
 		t.Fatal(err)
 	}
-	again := filepath.Join(t.TempDir(), "again")
-	top.run(0, tally(), "satellite", "invite", "Plant", "-o", again)
-	rebuilt := joined(t, top, again, false)
+	invitation := filepath.Join(t.TempDir(), "again")
+	top.run(0, tally(), "satellite", "invite", "Plant", "-o", invitation)
+	rebuilt := joined(t, top, invitation, false)
 	sat.env = rebuilt.env
 	agent("transport", "gateway", rebuilt.srv.URL)
 	report("after the satellite was rebuilt with other keys")
 	rebuilt.run(0, tally(), "sync", "now")
 	if rows := top.items(tally(), "license", "list", "-V", "Plant"); len(rows) != 1 || rows[0]["quantity"] != 5.0 || rows[0]["inUse"] != 4.0 {
 		t.Errorf("the authority sees %v", rows)
+	}
+	// A copy of the burnt host turns up: what its authority refuses is a finding that says since when, and what to do.
+	copied.serve[2] = copied.data
+	copied.start()
+	copied.run(3, tally(), "sync", "now")
+	if out, _ := copied.run(0, tally(), "sync", "status"); !strings.Contains(out, "is refused since ") || !strings.Contains(out, "What to do: start the satellite with its newest key folder") {
+		t.Errorf("the old copy says: %s", out)
 	}
 	top.run(0, tally(), "event", "verify")
 	rebuilt.run(0, tally(), "event", "verify")

@@ -90,14 +90,7 @@ type upstream struct {
 func (u *upstream) exchange(ctx context.Context, who access.Person, account string) (satellite.Applied, error) {
 	for again := false; ; again = true {
 		done, err := u.once(ctx, who, account)
-		trouble := ""
-		if err != nil {
-			trouble = err.Error()
-			if e := license.AsError(err); e != nil {
-				trouble = e.Message
-			}
-		}
-		if e := u.sync.NoteAttempt(ctx, account, trouble, u.every); e != nil && err == nil {
+		if e := u.sync.NoteAttempt(ctx, account, err, u.every); e != nil && err == nil {
 			err = e
 		}
 		if err != nil || !done.Restored || again {

@@ -719,7 +719,7 @@ func syncBody(v *visit, p satellitesPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		if p.status.Trouble != "" {
+		if p.status.Trouble != "" && !p.status.Refused() {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 52, "<p class=\"notice bad\">The last attempt over the network came to nothing: ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -49,6 +49,7 @@ const (
 	FactSyncShort    = "sync-held-back"     // Count of the tag are asked back and cannot be given yet
 	FactSyncHost     = "sync-host-taken"    // it wants the host name Name, which is one of the authority's own
 	FactSyncOldKeys  = "sync-old-keys"      // a file signed with keys of it that were replaced came at Since, and was refused
+	FactSyncRefused  = "sync-refused"       // at the satellite: refused over the network since Since by the code Other, which says Name
 	FactSyncRootAway = "sync-root-away"     // the identity was not renewed: the root's key is kept elsewhere
 )
 
@@ -134,6 +135,8 @@ func (f Fact) syncText() (string, bool) {
 		return fmt.Sprintf("%s of %s, asked back: held here by reservations until they are returned.", plural(f.Count, "license", "licenses"), cmp.Or(f.Tag, "lot "+f.Lot)), true
 	case FactSyncOldKeys:
 		return fmt.Sprintf("A file signed with keys of it that were replaced came on %s and was refused. An old copy of it is at work, a file was late, or somebody has its old keys. Stop the old copy; settle it at the authority when you have looked.", stamp(f.Since)), true
+	case FactSyncRefused:
+		return fmt.Sprintf("Synchronization over the network is refused since %s (%s): %s Products work on.", stamp(f.Since), f.Other, f.Name), true
 	case FactSyncRootAway:
 		return "Its certificate was not renewed, because the key of the root certificate is not in the key folder of the authority.", true
 	}

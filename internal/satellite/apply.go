@@ -453,6 +453,13 @@ type Status struct {
 	Removed bool
 }
 
+// Refused says that a finding says why the last attempt came to nothing: it was refused.
+func (s Status) Refused() bool {
+	return s.Trouble != "" && slices.ContainsFunc(s.Findings, func(f license.Fact) bool {
+		return f.Code == license.FactSyncRefused && strings.HasPrefix(f.Name, s.Trouble)
+	})
+}
+
 // Status says how this satellite stands with its authority, for one account.
 func (s *Sync) Status(ctx context.Context, who access.Person, account string) (Status, error) {
 	id, err := s.Authority.Scope(ctx, who, access.See, account)
@@ -517,27 +524,6 @@ func (s *Sync) changeUpstream(ctx context.Context, who access.Person, account, e
 				return err
 			}
 		}
-		return keep(ctx, b.Tx, up)
-	})
-}
-
-// NoteAttempt keeps when synchronization over the network was tried, what was in its way (empty for nothing) and how often it
-// will be done.
-func (s *Sync) NoteAttempt(ctx context.Context, account, trouble string, every time.Duration) error {
-	who := access.Person{ID: "schedule", Role: access.Administrator, Account: access.Site}
-	id, err := s.Authority.Scope(ctx, who, access.Manage, account)
-	if err != nil {
-		return err
-	}
-	return s.Authority.Books(ctx, who, id, "note attempt", func(b *authority.Books) error {
-		up, err := upstream(ctx, b.Tx, id)
-		if err != nil {
-			return err
-		}
-		if len(trouble) > 500 {
-			trouble = strings.ToValidUTF8(trouble[:500], "")
-		}
-		up.TriedAt, up.Trouble, up.EveryS = store.Ms(b.Time()), trouble, int64(every/time.Second)
 		return keep(ctx, b.Tx, up)
 	})
 }

@@ -128,3 +128,47 @@ func TestTwoCopiesAreNamed(t *testing.T) {
 		t.Errorf("the authority shows %+v, %v", shown.Findings, err)
 	}
 }
+
+// TestARefusalIsAFinding: what the authority refuses over the network is shown with what to do, since the first time, until a
+// synchronization is good; one that is only away is no refusal and ends none.
+func TestARefusalIsAFinding(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world, address string) {
+		ctx, id := t.Context(), w.account.ID
+		_, token := w.invite("Plant 7")
+		plant := w.join(token, address)
+		w.sync(plant)
+		no := license.Refuse(license.KindRefused, "satellite-keys-replaced", "join anew", "the keys were replaced")
+		away := license.Refuse(license.KindUnavailable, "upstream-unreachable", "check the network", "it does not answer")
+		first := w.clock.Now()
+		for _, step := range []struct {
+			failed  error
+			trouble string
+			found   bool
+			since   time.Time
+		}{
+			{away, "it does not answer", false, time.Time{}},
+			{no, "the keys were replaced", true, first.Add(time.Minute)},
+			{no, "the keys were replaced", true, first.Add(time.Minute)},
+			{away, "it does not answer", true, first.Add(time.Minute)},
+			{nil, "", false, time.Time{}},
+			{no, "the keys were replaced", true, first.Add(5 * time.Minute)},
+		} {
+			if err := plant.NoteAttempt(ctx, id, step.failed, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			st, err := plant.Status(ctx, admin, id)
+			if err != nil || st.Trouble != step.trouble || len(st.Findings) > 0 != step.found {
+				t.Fatalf("%v: %+v, %v", step, st, err)
+			}
+			if step.found && (!st.Findings[0].Since.Equal(step.since) || !strings.Contains(st.Findings[0].Text(), "the keys were replaced. What to do: join anew.")) {
+				t.Errorf("the finding is %+v", st.Findings[0])
+			}
+			w.clock.Advance(time.Minute)
+		}
+		w.sync(plant) // by a file that somebody carries
+		if st, err := plant.Status(ctx, admin, id); err != nil || len(st.Findings) != 0 {
+			t.Errorf("after a good synchronization: %+v, %v", st, err)
+		}
+	})
+}
