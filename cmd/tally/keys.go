@@ -29,7 +29,7 @@ func (c keysShowCmd) Run(s *shell) error {
 
 type keysRotateCmd struct {
 	Config `embed:""`
-	Yes    bool     `help:"Do it. Without this it says what would be done." env:"-"`
+	Yes    bool     `help:"Do it without asking." env:"-"`
 	After  []string `help:"At an authority: an issuer that was in force and is lost, because an older copy of the folder was put back; may repeat. Products name it." placeholder:"ISSUER" env:"-"`
 }
 
@@ -40,13 +40,23 @@ func (c keysRotateCmd) Run(s *shell) error {
 		return err
 	}
 	site := keys.Site() != ""
-	if !c.Yes {
-		plan := "The authority gets another issuing key and another message key below the same root, at once; the old ones are removed."
-		if site {
-			plan = "The satellite gets another issuing key and another message key. They wait for their certificate, which comes with the next synchronization of each of its accounts; until then the old ones go on, and then they are removed."
-		}
-		return license.Refuse(license.KindRefused, "confirm", "say --yes; keep a copy of the key folder afterwards",
-			"%s Products take the new ones over at their next contact and need nothing", plan)
+	if site && len(c.After) > 0 {
+		return usage("join the satellite anew: its authority knows which keys were lost", "--after is for an authority")
+	}
+	state, err := keys.State()
+	if err != nil {
+		return err
+	}
+	if state.Waiting != "" {
+		fmt.Fprintf(s.stderr, "No other keys were made: %s waits already, until the next synchronization of each account of this satellite has brought its certificate.\n", state.Waiting)
+		return s.keyState(keys)
+	}
+	plan := "The authority gets another issuing key and another message key below the same root, at once; the old ones are removed."
+	if site {
+		plan = "The satellite gets another issuing key and another message key. They wait for their certificate, which comes with the next synchronization of each of its accounts; until then the old ones go on, and then they are removed."
+	}
+	if err := s.confirm(c.Yes, "%s Products take the new ones over at their next contact and need nothing. Keep a copy of the key folder afterwards.", plan); err != nil {
+		return err
 	}
 	unlock, err := lockFile(filepath.Join(c.keys(), ".rotate.lock"), license.Refuse(license.KindRefused, "in-use", "wait until it has ended", "another `tally keys rotate` is at work on %s", c.keys()))
 	if err != nil {
@@ -54,9 +64,6 @@ func (c keysRotateCmd) Run(s *shell) error {
 	}
 	defer func() { _ = unlock() }() // closes a file that nobody writes
 	replace := func() (string, string, error) { return trust.Rotate(c.keys(), c.After, clock()()) }
-	if site && len(c.After) > 0 {
-		return usage("join the satellite anew: its authority knows which keys were lost", "--after is for an authority")
-	}
 	if site {
 		replace = func() (string, string, error) { return trust.PrepareSite(c.keys()) }
 	}
