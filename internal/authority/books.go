@@ -179,9 +179,9 @@ func (b *Books) UniqueVAName(ctx context.Context, id, want, origin string) (stri
 	return id, nil
 }
 
-// satelliteInstances reads what satellites said of their product instances.
-func satelliteInstances(ctx context.Context, tx *store.Tx, account, after string, page int32) ([]db.SatelliteInstance, error) {
-	rows, err := tx.SatelliteInstances(ctx, db.SatelliteInstancesParams{AccountID: account, After: after, Page: page})
+// satelliteInstances reads what satellites said of their product instances in one virtual account, an id, or in all when va is empty.
+func satelliteInstances(ctx context.Context, tx *store.Tx, account, va, after string, page int32) ([]db.SatelliteInstance, error) {
+	rows, err := tx.SatelliteInstances(ctx, db.SatelliteInstancesParams{AccountID: account, VaID: va, After: after, Page: page})
 	if err != nil {
 		return nil, fmt.Errorf("read instances of satellites: %w", err)
 	}
@@ -221,12 +221,12 @@ func sortedTags(use map[license.Tag]int64) []license.Tag {
 	return tags
 }
 
-// usesBelow lists what the products of satellites use, in the form of the desk's own.
-func usesBelow(ctx context.Context, tx *store.Tx, account string) ([]db.UsageOfAccountRow, error) {
+// usesBelow lists what the products of satellites use in one virtual account, or in all when va is empty, in the form of the desk's own.
+func usesBelow(ctx context.Context, tx *store.Tx, account, va string) ([]db.UsageOfAccountRow, error) {
 	var out []db.UsageOfAccountRow
 	after := ""
 	for {
-		rows, err := satelliteInstances(ctx, tx, account, after, 1000)
+		rows, err := satelliteInstances(ctx, tx, account, va, after, 1000)
 		if err != nil {
 			return nil, err
 		}

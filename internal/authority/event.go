@@ -160,7 +160,7 @@ func (v *Verification) books(ctx context.Context, tx *store.Tx, account string) 
 	if err != nil {
 		return err
 	}
-	below, err := usesBelow(ctx, tx, account)
+	below, err := usesBelow(ctx, tx, account, "")
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func (a *Authority) Instances(ctx context.Context, who access.Person, account, v
 		if err != nil {
 			return err
 		}
-		stock, err := loadInventory(ctx, tx, id, false)
+		stock, err := loadInventory(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (a *Authority) Instances(ctx context.Context, who access.Person, account, v
 			if err != nil {
 				return err
 			}
-			below, err := satelliteInstances(ctx, tx, id, page.After, page.rows())
+			below, err := satelliteInstances(ctx, tx, id, only, page.After, page.rows())
 			if err != nil {
 				return err
 			}

@@ -227,7 +227,7 @@ func (d *desk) fresh(ctx context.Context, code trust.Code) error {
 
 // plan chooses the lots of a reservation from the pool of a virtual account.
 func (a *Authority) plan(ctx context.Context, d *desk, va string, old []license.ReservedLot, want map[license.Tag]int64) ([]license.ReservedLot, error) {
-	in, err := loadInventory(ctx, d.Tx, d.account.AccountID, false)
+	in, err := loadInventory(ctx, d.Tx, d.account.AccountID)
 	if err != nil {
 		return nil, err
 	}

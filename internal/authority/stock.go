@@ -108,7 +108,7 @@ type inventory struct {
 	leaving  map[string]bool   // virtual accounts of satellites that are being removed
 }
 
-func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses bool) (inventory, error) {
+func loadInventory(ctx context.Context, tx *store.Tx, account string) (inventory, error) {
 	var in inventory
 	var err error
 	if in.vas, err = allVAs(ctx, tx, account); err != nil {
@@ -137,17 +137,17 @@ func loadInventory(ctx context.Context, tx *store.Tx, account string, withUses b
 		}
 		in.reserved[ReservedPlace(va.VaID)] = true
 	}
-	if withUses {
-		if in.uses, err = tx.UsageOfAccount(ctx, account); err != nil {
-			return in, fmt.Errorf("read use: %w", err)
-		}
-		below, err := usesBelow(ctx, tx, account)
-		if err != nil {
-			return in, err
-		}
-		in.uses = append(in.uses, below...)
-	}
 	return in, nil
+}
+
+// loadUses adds what uses the stock of one virtual account, an id, or of all when va is empty.
+func (in *inventory) loadUses(ctx context.Context, tx *store.Tx, account, va string) (err error) {
+	if in.uses, err = tx.UsageOfAccount(ctx, account); err != nil {
+		return fmt.Errorf("read use: %w", err)
+	}
+	below, err := usesBelow(ctx, tx, account, va)
+	in.uses = append(in.uses, below...)
+	return err
 }
 
 // leavingVAs are those of an account's virtual accounts whose satellite is being removed.
@@ -189,7 +189,7 @@ func (c *stockCache) load(ctx context.Context, d *desk) (inventory, error) {
 	if ok && kept.seq == d.account.EventSeq {
 		return kept.stock, nil
 	}
-	in, err := loadInventory(ctx, d.Tx, account, false)
+	in, err := loadInventory(ctx, d.Tx, account)
 	if err != nil {
 		return in, err
 	}
@@ -382,8 +382,8 @@ func (a *Authority) Lots(ctx context.Context, who access.Person, account, va str
 	return out, err
 }
 
-// survey hands fn the stock of an account, with what uses it when withUses is set, and the id of the one virtual account that was
-// asked for, empty for all.
+// survey hands fn the stock of an account, with what uses it in the virtual account that was asked for when withUses is set, and the
+// id of that one, empty for all.
 func (a *Authority) survey(ctx context.Context, who access.Person, account, va string, withUses bool, fn func(in inventory, only string, now time.Time)) error {
 	id, err := a.scope(ctx, who, access.See, account)
 	if err != nil {
@@ -394,7 +394,10 @@ func (a *Authority) survey(ctx context.Context, who access.Person, account, va s
 		if err != nil {
 			return err
 		}
-		in, err := loadInventory(ctx, tx, id, withUses)
+		in, err := loadInventory(ctx, tx, id)
+		if err == nil && withUses {
+			err = in.loadUses(ctx, tx, id, only)
+		}
 		if err != nil {
 			return err
 		}

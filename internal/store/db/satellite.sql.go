@@ -693,17 +693,24 @@ func (q *Queries) SatelliteAnswer(ctx context.Context, arg SatelliteAnswerParams
 
 const satelliteInstances = `-- name: SatelliteInstances :many
 SELECT account_id, satellite_id, instance_id, va_id, body FROM satellite_instance
-WHERE account_id = $1 AND instance_id > $2 ORDER BY instance_id, satellite_id LIMIT $3
+WHERE account_id = $1 AND instance_id > $2 AND (CAST($3 AS TEXT) = '' OR va_id = $3)
+ORDER BY instance_id, satellite_id LIMIT $4
 `
 
 type SatelliteInstancesParams struct {
 	AccountID string
 	After     string
+	VaID      string
 	Page      int32
 }
 
 func (q *Queries) SatelliteInstances(ctx context.Context, arg SatelliteInstancesParams) ([]SatelliteInstance, error) {
-	rows, err := q.db.QueryContext(ctx, satelliteInstances, arg.AccountID, arg.After, arg.Page)
+	rows, err := q.db.QueryContext(ctx, satelliteInstances,
+		arg.AccountID,
+		arg.After,
+		arg.VaID,
+		arg.Page,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,8 @@ WHERE account_id = $1 AND satellite_id = $2 AND came < quantity ORDER BY recall_
 
 -- name: SatelliteInstances :many
 SELECT account_id, satellite_id, instance_id, va_id, body FROM satellite_instance
-WHERE account_id = sqlc.arg(account_id) AND instance_id > sqlc.arg(after) ORDER BY instance_id, satellite_id LIMIT sqlc.arg(page);
+WHERE account_id = sqlc.arg(account_id) AND instance_id > sqlc.arg(after) AND (CAST(sqlc.arg(va_id) AS TEXT) = '' OR va_id = sqlc.arg(va_id))
+ORDER BY instance_id, satellite_id LIMIT sqlc.arg(page);
 
 -- name: InstancesOfSatellite :many
 SELECT account_id, satellite_id, instance_id, va_id, body FROM satellite_instance
