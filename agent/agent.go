@@ -95,6 +95,7 @@ type Agent struct {
 	wake   chan struct{} // tells Run that the state has changed
 	seen   atomic.Pointer[sight]
 	kept   atomic.Pointer[kept]
+	signs  atomic.Pointer[signing]
 	look   chan struct{} // holds one value while the state is read again beside a decision
 }
 
@@ -242,7 +243,7 @@ func (a *Agent) change(ctx context.Context, first bool, change func(st *state, n
 	}
 	a.saved(next, st)
 	a.anchor(ctx, st, remembered)
-	a.see(st)
+	a.seen.Store(a.sightOf(st))
 	select {
 	case a.wake <- struct{}{}:
 	default: // Run will look anyway
@@ -275,6 +276,17 @@ func (a *Agent) read(ctx context.Context) (*state, []byte, error) {
 		}
 	}
 	return st, raw, nil
+}
+
+// peek is the state as it was kept, its clocks where they were, for those who only look: nobody changes it.
+func (a *Agent) peek(ctx context.Context) (*state, error) {
+	if raw, err := a.keeper.Load(ctx); err == nil {
+		if st := a.known(raw); st != nil {
+			return st, nil
+		}
+	}
+	st, _, err := a.read(ctx)
+	return st, err
 }
 
 // reading is one look at the clocks of this machine.

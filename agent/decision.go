@@ -83,24 +83,31 @@ func (st *state) decide() Decision {
 	return license.Decide(policy, st.standing(), st.Clock.Now())
 }
 
-// see takes decisions from this state from now on.
-func (a *Agent) see(st *state) *sight {
+// sightOf is a state to take decisions from, which nobody changes any more.
+func (a *Agent) sightOf(st *state) *sight {
 	s := &sight{st: st, at: a.now()}
 	if k, ok := a.keeper.(stamped); ok {
 		s.savedAt, s.size = k.stamp()
 	}
-	a.seen.Store(s)
 	return s
 }
 
 // refresh reads the state for decisions; nil when it cannot be read and never was.
 func (a *Agent) refresh(ctx context.Context) *sight {
-	st, _, err := a.load(ctx)
+	before := a.seen.Load()
+	kept, err := a.peek(ctx)
 	if err != nil {
 		a.opts.Logger.ErrorContext(ctx, "the state cannot be read; what was allowed before is allowed still", "error", err)
+		return before
+	}
+	st := *kept
+	st.tick(a.reading())
+	st.remember(a.recall(ctx))
+	s := a.sightOf(&st)
+	if !a.seen.CompareAndSwap(before, s) { // the state was saved meanwhile, and what was read may be older
 		return a.seen.Load()
 	}
-	return a.see(st)
+	return s
 }
 
 // refreshBeside does it without making anybody wait, once at a time.

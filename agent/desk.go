@@ -120,7 +120,7 @@ func (a *Agent) introduce(ctx context.Context) error {
 		if t, err = a.transport(st, id.Root, a.trusted(st)); err != nil {
 			return err
 		}
-		key, err := trust.ParseKeyPEM(id.Key)
+		key, err := a.key(&id)
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,10 @@
 package agent
 
 import (
+	"bytes"
 	"context"
+	"crypto"
+	"crypto/ecdsa"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -111,8 +114,12 @@ func (a *Agent) round(ctx context.Context, verb string) (exchanged, error) {
 			return err
 		}
 		if st.Pending == nil {
-			if st.Pending, err = st.compose(verb); err != nil {
-				return err
+			key, err := a.key(st.Identity)
+			if err == nil {
+				st.Pending, err = st.compose(verb, key)
+			}
+			if err != nil {
+				return fmt.Errorf("compose %s: %w", verb, err)
 			}
 		}
 		r, id = *st.Pending, *st.Identity
@@ -133,13 +140,9 @@ func (a *Agent) round(ctx context.Context, verb string) (exchanged, error) {
 }
 
 // compose makes the next request. The state holds it before it is sent.
-func (st *state) compose(verb string) (*request, error) {
+func (st *state) compose(verb string, key crypto.Signer) (*request, error) {
 	id := st.Identity
 	r := &request{Verb: verb, Number: id.Number + 1, Nonce: newNonce(), Passed: st.Clock.Passed}
-	key, err := trust.ParseKeyPEM(id.Key)
-	if err != nil {
-		return nil, fmt.Errorf("compose %s: %w", verb, err)
-	}
 	var kind string
 	var payload any
 	switch verb {
@@ -153,7 +156,7 @@ func (st *state) compose(verb string) (*request, error) {
 	case verbRenew:
 		csr, err := trust.NewCSR(key)
 		if err != nil {
-			return nil, fmt.Errorf("compose %s: %w", verb, err)
+			return nil, err
 		}
 		kind, payload = wire.KindRenew, wire.Renew{Nonce: r.Nonce, CSR: csr}
 	case verbDeregister:
@@ -161,13 +164,31 @@ func (st *state) compose(verb string) (*request, error) {
 	}
 	raw, err := json.Marshal(payload)
 	if err != nil {
-		return nil, fmt.Errorf("compose %s: %w", verb, err)
+		return nil, err
 	}
 	h := trust.Header{Kind: kind, KeyID: id.Account.ID + "/" + id.Instance, Audience: wire.Audience, Number: r.Number}
 	if r.Envelope, err = trust.SealProduct(key, h, false, raw); err != nil {
-		return nil, fmt.Errorf("compose %s: %w", verb, err)
+		return nil, err
 	}
 	return r, nil
+}
+
+// signing is a key of the product and the bytes that it was read from.
+type signing struct {
+	pem []byte
+	key *ecdsa.PrivateKey
+}
+
+// key is the key of an identity. It is read once and not for each request.
+func (a *Agent) key(id *identity) (*ecdsa.PrivateKey, error) {
+	if s := a.signs.Load(); s != nil && bytes.Equal(s.pem, id.Key) {
+		return s.key, nil
+	}
+	key, err := trust.ParseKeyPEM(id.Key)
+	if err == nil {
+		a.signs.Store(&signing{pem: id.Key, key: key})
+	}
+	return key, err
 }
 
 func newNonce() string { return hex.EncodeToString(trust.Random(16)) }

@@ -38,6 +38,7 @@ func sealForm(version int, value any) ([]byte, error) {
 	}
 	sum := sha256.Sum256(raw)
 	var b bytes.Buffer
+	b.Grow(len(raw) + 128)
 	fmt.Fprintf(&b, formVersion+"%d"+formSum+"%x"+formState, version, sum)
 	b.Write(raw)
 	b.WriteString(formEnd)

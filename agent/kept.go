@@ -15,10 +15,18 @@ type kept struct {
 	st  *state
 }
 
+// known is what the bytes say if they are those that were read or saved last, else nil. Nobody changes it.
+func (a *Agent) known(raw []byte) *state {
+	if k := a.kept.Load(); k != nil && raw != nil && bytes.Equal(k.raw, raw) {
+		return k.st
+	}
+	return nil
+}
+
 // decode reads kept bytes as decodeState does. The caller may change what it gets.
 func (a *Agent) decode(raw []byte) (*state, error) {
-	if k := a.kept.Load(); k != nil && raw != nil && bytes.Equal(k.raw, raw) {
-		return k.st.clone(), nil
+	if st := a.known(raw); st != nil {
+		return st.clone(), nil
 	}
 	st, err := decodeState(raw)
 	if err == nil && raw != nil {

@@ -108,9 +108,10 @@ func (st *state) rememberReservation(sequence, gone int) {
 	if sequence == 0 && gone == 0 {
 		return
 	}
-	r := st.held()
+	r := *st.held() // decisions share what they were taken from
 	r.Sequence, r.Gone = max(r.Sequence, sequence), max(r.Gone, gone)
 	if r.Grant != nil && r.Grant.Sequence <= r.Gone {
 		r.Grant, r.Request, r.Lacking, r.SetBack = nil, "", license.Held{}, st.Clock.Wall
 	}
+	st.Reservation = &r
 }

@@ -71,7 +71,7 @@ func (a *Agent) pause(ctx context.Context, wait time.Duration, changed <-chan ti
 // products that have a scheduler of their own; coming later than it says harms nothing. An error means that the state cannot
 // be used.
 func (a *Agent) Step(ctx context.Context) (time.Duration, error) {
-	st, _, err := a.read(ctx)
+	st, err := a.peek(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -81,21 +81,35 @@ func (a *Agent) Step(ctx context.Context) (time.Duration, error) {
 		every = lookEvery
 	}
 	left := st.Clock.Wall.Add(every).Sub(now)
-	if left <= 0 || left > every { // or the clock was set back
+	overdue := left <= 0 || left > every // or the clock was set back
+	work, wait := a.due(st, now)
+	switch {
+	case work != nil: // whatever is done saves the clocks too
+		err := work(ctx)
+		if err != nil && overdue {
+			err = errors.Join(err, a.keep(ctx))
+		}
+		return 0, err
+	case overdue:
 		return 0, a.keep(ctx)
 	}
-	wait := min(left, lookEvery)
+	return min(wait, left, lookEvery), nil
+}
+
+// due is what is to be done now, or nil and how long nothing will be.
+func (a *Agent) due(st *state, now time.Time) (work func(ctx context.Context) error, wait time.Duration) {
 	if j := st.Joined; j != nil {
 		if j.due(st, now) {
-			return 0, a.regularMember(ctx)
+			return a.regularMember, 0
 		}
-		return min(wait, j.Wake.Sub(now)), nil
+		return nil, j.Wake.Sub(now)
 	}
+	wait = lookEvery
 	if ask := st.Asked; ask != nil && ask.Text != "" {
 		if ask.Tries.due(now) {
-			return 0, a.again(ctx)
+			return a.again, 0
 		}
-		wait = min(wait, ask.Tries.Wake.Sub(now))
+		wait = ask.Tries.Wake.Sub(now)
 	}
 	var verbs []string
 	switch {
@@ -106,11 +120,11 @@ func (a *Agent) Step(ctx context.Context) (time.Duration, error) {
 	}
 	for _, verb := range verbs {
 		if st.scheduleOf(verb).due(now) {
-			return 0, a.regular(ctx, verb)
+			return func(ctx context.Context) error { return a.regular(ctx, verb) }, 0
 		}
 		wait = min(wait, st.scheduleOf(verb).Wake.Sub(now))
 	}
-	return wait, nil
+	return nil, wait
 }
 
 // keep moves and saves the evaluation clock.
@@ -130,8 +144,8 @@ func (a *Agent) regular(ctx context.Context, verb string) error {
 	if cause == nil || ctx.Err() != nil {
 		return nil
 	}
-	st, _, err := a.load(ctx)
-	if err != nil || st.live() && st.scheduleOf(verb).due(a.now()) {
+	st, err := a.peek(ctx)
+	if err != nil || st.Identity != nil && st.scheduleOf(verb).due(a.now()) {
 		return errors.Join(cause, err)
 	}
 	a.opts.Logger.WarnContext(ctx, "no answer that counts; it will be tried again", "verb", verb, "error", cause)

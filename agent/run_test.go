@@ -243,6 +243,49 @@ func TestRunOutlivesADiskThatIsFull(t *testing.T) {
 	})
 }
 
+// TestExpiredOnADiskThatIsFull: a product whose identity is over does not go round and round when nothing can be saved.
+func TestExpiredOnADiskThatIsFull(t *testing.T) {
+	t.Parallel()
+	p := newProduct(t, 0)
+	p.register()
+	p.desk.away = &Unreachable{Err: errors.New("no route")}
+	p.clock.add(400 * 24 * time.Hour)
+	for {
+		wait, err := p.Step(t.Context())
+		p.must(err)
+		if wait > 0 {
+			p.clock.add(wait)
+			break
+		}
+	}
+	p.keep.fail = errors.New("no space left on device")
+	if wait, err := p.Step(t.Context()); err == nil {
+		t.Errorf("nothing can be saved, and Step is to be asked again after %s", wait)
+	}
+	p.keep.fail = nil
+}
+
+// TestReportIsSavedTwice: with the request before it is sent, and with its answer. The clocks go with them.
+func TestReportIsSavedTwice(t *testing.T) {
+	t.Parallel()
+	p := newProduct(t, 0)
+	p.register()
+	p.report()
+	p.clock.add(30 * 24 * time.Hour)
+	saves, reports := p.keep.saves, p.desk.count(verbAuthorize)
+	for {
+		wait, err := p.Step(t.Context())
+		p.must(err)
+		if wait > 0 {
+			break
+		}
+	}
+	saves, reports = p.keep.saves-saves, p.desk.count(verbAuthorize)-reports
+	if saves != 2 || reports != 1 {
+		t.Errorf("%d saves for %d reports, want 2 for one", saves, reports)
+	}
+}
+
 func TestEvaluationBudget(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
