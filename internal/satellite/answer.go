@@ -168,10 +168,11 @@ func (a *answering) heard(ctx context.Context, b *authority.Books, row *db.Satel
 func audience(account, satellite string) string { return account + "/" + satellite }
 
 // turn is the rule of file numbers. A number above the last one is the next file: those between were lost or are on their way,
-// and nothing is missing, as every file says everything. Anything else is an old file, or comes from a satellite whose database
-// went back; the signed refusal lets the satellite find out which.
+// and nothing is missing, as every file says everything. So is any file of a later epoch: a satellite that found out by an old
+// answer that its database went back numbers from there, below what was heard of it before. Anything else is an old file, or
+// comes from a satellite whose database went back; the signed refusal lets the satellite find out which.
 func turn(row db.SatelliteRow, e wire.SyncExchange) error {
-	if e.Epoch >= row.Epoch && e.Number > row.Number {
+	if e.Epoch > row.Epoch || e.Epoch == row.Epoch && e.Number > row.Number {
 		return nil
 	}
 	return license.Refuse(license.KindConflict, wire.CodeSyncBehind,

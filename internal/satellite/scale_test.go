@@ -296,6 +296,47 @@ func TestRestoredDatabaseIsNoticed(t *testing.T) {
 	}
 }
 
+// TestRestoredDatabaseHearsAnOldAnswer: where the first thing that a restored database hears is an answer from between its backup and
+// the newest one, it goes on with the next pair of files all the same.
+func TestRestoredDatabaseHearsAnOldAnswer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w := newWorld(t, filepath.Join(dir, "top.db"))
+	_, token := w.invite("Plant 7")
+	w.order("SO-1", "Plant 7", 10)
+	keys, path, backup := filepath.Join(dir, "keys"), filepath.Join(dir, "sat.db"), filepath.Join(dir, "backup.db")
+	w.join0(token, path, keys)
+	plant := w.backup(w.reopenAt(path, keys), &path, backup, keys)
+	file, err := plant.Export(t.Context(), admin, w.account.ID, satellite.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := w.top.Answer(t.Context(), file, satellite.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		w.sync(plant)
+	}
+	if err := plant.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	restored := filepath.Join(dir, "restored.db")
+	copyFile(t, backup, restored)
+	plant = w.reopenAt(restored, keys)
+	w.order("SO-2", "Plant 7", 3)
+	if out, err := plant.Apply(t.Context(), admin, w.account.ID, old, satellite.File); err != nil || !out.Restored {
+		t.Fatalf("the satellite did not notice: %+v, %v", out, err)
+	}
+	if out, refused := w.exchange(plant); refused != nil || out.Old {
+		t.Fatalf("the next pair of files: %+v, %v", out, refused)
+	}
+	w.check(plant)
+	if got := w.row(plant, "").Quantity; got != 13 {
+		t.Errorf("the satellite has %d, want 13", got)
+	}
+}
+
 func transferBack(n int64) authority.Transfer {
 	return authority.Transfer{Tag: smp, Quantity: n, From: "Plant 7", To: "Default"}
 }
