@@ -41,6 +41,7 @@ type Lot struct {
 	Type           string     `json:"type" enum:"PERPETUAL,TERM,DEMO" doc:"How long it counts."`
 	Quantity       int64      `json:"quantity" doc:"How many licenses."`
 	Reserved       int64      `json:"reserved,omitempty" doc:"How many of them reservations hold, here or at the satellite that has them; these cannot be transferred."`
+	CameBack       int64      `json:"cameBack,omitempty" doc:"How many more lie here that a satellite, which is being removed, has given up; they cover nothing there any more and can be transferred."`
 	Start          time.Time  `json:"start" doc:"From when on it counts."`
 	End            *time.Time `json:"end" doc:"From when on it no longer counts; null for never."`
 	Subscription   string     `json:"subscription,omitempty" doc:"Subscription that it belongs to."`
@@ -83,4 +84,7 @@ type Transferred struct {
 	AskedBack int64 `json:"askedBack,omitempty" doc:"How many are asked back from the satellite that has them; they arrive when it has let go of them."`
 	// AskedReserved is how many of AskedBack come only when reservations at the satellite are returned.
 	AskedReserved int64 `json:"askedReserved,omitempty" doc:"How many of those reservations at the satellite hold, as it said last; they come when these are returned."`
+	// InUse and Left stand beside AskedBack.
+	InUse int64 `json:"inUse,omitempty" doc:"How many products of the satellite use in the virtual account that gives, as it said last."`
+	Left  int64 `json:"left,omitempty" doc:"How many the satellite has there when all that is asked back has come."`
 }

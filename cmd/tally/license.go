@@ -104,12 +104,19 @@ func (c licenseLotsCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	return printList(s, all, "there are no lots yet; import an order with `tally order import FILE`", heldColumns, func(l api.Lot) []any {
-		return []any{l.ID, l.Order, l.Tag, l.VirtualAccount, l.Quantity, l.Reserved, l.Type, l.Start, l.End, l.Subscription, l.Status}
+	columns := "lot | order | tag | virtual account | quantity | reserved | type | start | end | subscription | status"
+	back := slices.ContainsFunc(all, func(l api.Lot) bool { return l.CameBack > 0 })
+	if back {
+		columns += " | came back" // from a satellite that is being removed: not in the quantity
+	}
+	return printList(s, all, "there are no lots yet; import an order with `tally order import FILE`", columns, func(l api.Lot) []any {
+		row := []any{l.ID, l.Order, l.Tag, l.VirtualAccount, l.Quantity, l.Reserved, l.Type, l.Start, l.End, l.Subscription, l.Status}
+		if back {
+			row = append(row, l.CameBack)
+		}
+		return row
 	})
 }
-
-const heldColumns = "lot | order | tag | virtual account | quantity | reserved | type | start | end | subscription | status"
 
 const lotColumns = "lot | order | tag | virtual account | quantity | type | start | end | subscription | status"
 
@@ -137,8 +144,11 @@ func (c licenseTransferCmd) Run(ctx context.Context, s *shell) error {
 	}
 	if done.AskedBack > 0 {
 		held := ""
+		if done.InUse > 0 {
+			held = fmt.Sprintf(".\nIts products use %d of %s there, as it has said last, and %d are left for them when all has come", done.InUse, c.Tag, done.Left)
+		}
 		if done.AskedReserved > 0 {
-			held = fmt.Sprintf(".\nReservations there hold %d of them, as far as it has said: these come when their products return them", done.AskedReserved)
+			held += fmt.Sprintf(".\nReservations there hold %d of them, as far as it has said: these come when their products return them", done.AskedReserved)
 		}
 		if done.AskedBack == c.Quantity {
 			return s.say(done, "asked %d %s back from the satellite of %s: they arrive in %s when it has let go of them%s", c.Quantity, c.Tag, done.From, done.To, held)

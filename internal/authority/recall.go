@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/store"
@@ -35,7 +36,7 @@ func (d *desk) recall(ctx context.Context, t Transfer, from, to db.VirtualAccoun
 	more.Quantity = rest
 	reserved, _, rest := pick(b.reserved, more, d.now, from.VaID, to.VaID)
 	if rest > 0 {
-		return nil, done, license.Refuse(license.KindRefused, "not-enough", "`tally license lots` shows what there is",
+		return nil, done, license.Refuse(license.KindRefused, "not-enough", "ask for what is there: `tally license lots` shows it, `tally satellite show` what is asked back already",
 			"%q holds %d of %s that can be transferred, %d were asked for", from.Name, t.Quantity-rest, t.Tag, t.Quantity)
 	}
 	wanted := arriving(append(free, reserved...))
@@ -57,6 +58,16 @@ func (d *desk) recall(ctx context.Context, t Transfer, from, to db.VirtualAccoun
 		}
 		done.Asked += wanted[lot]
 	}
+	done.Left = max(0, b.sum(t.Tag, d.now)-done.Asked)
+	demand, err := d.DemandOfAccount(ctx, account)
+	for _, u := range demand {
+		if u.VaID == from.VaID && u.Tag == string(t.Tag) {
+			done.InUse = u.Quantity
+		}
+	}
+	if err != nil {
+		return nil, done, fmt.Errorf("read demand: %w", err)
+	}
 	return legs, done, nil
 }
 
@@ -77,6 +88,17 @@ func arriving(legs []leg) map[string]int64 {
 type below struct {
 	free, reserved []db.HoldingsAtRow
 	stock          map[string]db.SatelliteStock
+}
+
+// sum is how many of a tag that count at now can be asked back.
+func (b below) sum(tag license.Tag, now time.Time) (n int64) {
+	for _, h := range slices.Concat(b.free, b.reserved) {
+		lot := license.Lot{Start: store.At(h.StartsAt), End: store.At(h.EndsAt)}
+		if h.Tag == string(tag) && lot.Counts(now) {
+			n += h.Quantity
+		}
+	}
+	return n
 }
 
 func (d *desk) below(ctx context.Context, va db.VirtualAccount) (below, error) {

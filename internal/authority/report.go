@@ -62,7 +62,7 @@ func (a *Authority) subscriptionReport(ctx context.Context, who access.Person, a
 		if !l.End.IsZero() {
 			left = max(0, int64(l.End.Sub(now)/(24*time.Hour)))
 		}
-		r.Rows = append(r.Rows, []any{l.VirtualAccount, a.catalog.Name(l.Tag), string(l.Tag), string(l.Type), l.Subscription, l.Order, l.Quantity, l.Start, orNil(l.End), left, l.Status})
+		r.Rows = append(r.Rows, []any{l.VirtualAccount, a.catalog.Name(l.Tag), string(l.Tag), string(l.Type), l.Subscription, l.Order, l.Quantity + l.Back, l.Start, orNil(l.End), left, l.Status})
 	}
 	return err
 }

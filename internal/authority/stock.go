@@ -85,6 +85,8 @@ type LotRow struct {
 	VirtualAccount string
 	Status         string
 	Reserved       int64 // of the quantity, what reservations hold
+	// Back is how many more lie here that a satellite, which is being removed, has given up: they cover nothing there any more.
+	Back int64
 }
 
 // LicenseRow is one tag in one virtual account, with the reasons beside the numbers.
@@ -106,6 +108,7 @@ type inventory struct {
 	places   map[string]string // virtual account by place: its pool, what its satellite has of it, what reservations hold
 	reserved map[string]bool   // which of these places are those of reservations, here or at a satellite
 	leaving  map[string]bool   // virtual accounts of satellites that are being removed
+	ending   bool              // this is a satellite that its authority is removing or has removed
 }
 
 func loadInventory(ctx context.Context, tx *store.Tx, account string) (inventory, error) {
@@ -126,6 +129,11 @@ func loadInventory(ctx context.Context, tx *store.Tx, account string) (inventory
 	if in.leaving, err = leavingVAs(ctx, tx, account, in.vas); err != nil {
 		return in, err
 	}
+	up, err := tx.Upstream(ctx, account)
+	if err != nil && !errors.Is(err, store.ErrNoRow) {
+		return in, fmt.Errorf("read upstream: %w", err)
+	}
+	in.ending = up.Leaving // stays when it was removed
 	in.reserved = make(map[string]bool, len(in.places)+len(in.vas))
 	for place := range in.places {
 		in.reserved[place] = true
@@ -227,7 +235,7 @@ func (in inventory) pools(va string, now time.Time) []license.Pool {
 	var order []license.Tag
 	pool := func(tag license.Tag) *license.Pool {
 		if byTag[tag] == nil {
-			byTag[tag] = &license.Pool{Tag: tag, Leaving: in.leaving[va]}
+			byTag[tag] = &license.Pool{Tag: tag, Leaving: in.leaving[va] || in.ending}
 			order = append(order, tag)
 		}
 		return byTag[tag]
@@ -373,6 +381,10 @@ func (a *Authority) Lots(ctx context.Context, who access.Person, account, va str
 				out = append(out, LotRow{Lot: lot, VirtualAccount: name, Status: lot.Status(now)})
 				out[i].Quantity = 0
 			}
+			if va := in.places[h.Place]; in.leaving[va] && h.Place == poolPlace(va) {
+				out[i].Back += lot.Quantity
+				continue
+			}
 			out[i].Quantity += lot.Quantity // parts may be reserved or on their way
 			if in.reserved[h.Place] {
 				out[i].Reserved += lot.Quantity
@@ -421,6 +433,8 @@ type Moved struct {
 	// Asked is how many are asked back from the satellite that holds them; they arrive when it has let go of them. Reserved is how many
 	// of these reservations there hold, as far as it has said: they come when these are returned.
 	Asked, Reserved int64
+	// InUse is how many its products use in From, as it has said last, and Left how many it has there when all that was asked for came.
+	InUse, Left int64
 }
 
 // Transfer moves licenses of any quantity between two virtual accounts, all or nothing. Lots keep their identity and dates;

@@ -106,7 +106,7 @@ func gather(rows []authority.LicenseRow, defaultVA string) []pools {
 func reasons(facts []license.Fact) (why, help []license.Fact) {
 	for _, f := range facts {
 		switch f.Code {
-		case license.FactHelpMove, license.FactHelpOrder, license.FactUnknownKind:
+		case license.FactHelpMove, license.FactHelpOrder, license.FactHelpDesk, license.FactUnknownKind:
 			help = append(help, f)
 		default:
 			why = append(why, f)

@@ -28,8 +28,8 @@ type Pool struct {
 	Changes  []LotChange
 	// Elsewhere lists virtual accounts that have this tag free and that the reader may see.
 	Elsewhere []Surplus
-	// Leaving says that the virtual account is a satellite's that is being removed, and Back how many it has given up: these cover
-	// nothing there any more.
+	// Leaving says that the virtual account is a satellite's that is being removed or was: nothing is given to it. Back is how many it
+	// has given up and that lie here: these cover nothing there any more.
 	Leaving bool
 	Back    int64
 }
@@ -153,11 +153,13 @@ func explain(c *Catalog, p Pool, row *Row) {
 		}
 		why = append(why, Fact{Code: code, Tag: tag, Lot: l.Lot, Count: l.Quantity, Since: l.At})
 	}
-	if row.Shortage > 0 && !p.Leaving { // nothing is given to one that is to give everything back
-		if !c.Knows(row.Tag) && row.Quantity == 0 && len(p.Changes) == 0 {
-			row.Why = append(why, Fact{Code: FactUnknownKind, Tag: tag}) // ordering would not help: nobody sells it
-			return
-		}
+	switch {
+	case row.Shortage == 0:
+	case p.Leaving: // neither ordering nor transferring reaches it
+		why = append(why, Fact{Code: FactHelpDesk, Tag: tag})
+	case !c.Knows(row.Tag) && row.Quantity == 0 && len(p.Changes) == 0:
+		why = append(why, Fact{Code: FactUnknownKind, Tag: tag}) // ordering would not help: nobody sells it
+	default:
 		for _, s := range p.Elsewhere {
 			why = append(why, Fact{Code: FactHelpMove, Tag: tag, Other: s.VirtualAccount, Count: s.Free})
 		}

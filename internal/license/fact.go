@@ -31,6 +31,7 @@ const (
 	FactLotStarts   = "lot-starts"    // Lot of Count starts at Since
 	FactHelpMove    = "help-transfer" // virtual account Other has Count free
 	FactHelpOrder   = "help-order"    // Count more would be enough
+	FactHelpDesk    = "help-register" // nothing is given to this desk any more, a satellite that is or was removed: its products belong elsewhere
 	FactUnknownKind = "unknown-tag"   // no catalog entry and no order has this tag
 	FactCameBack    = "came-back"     // Count have come back from the satellite of the virtual account, which is being removed
 )
@@ -69,6 +70,8 @@ func (f Fact) Text() string {
 		return fmt.Sprintf("Virtual account %q has %d free: transferring them here would help.", f.Other, f.Count)
 	case FactHelpOrder:
 		return fmt.Sprintf("Ordering %d more of %s would cover the use.", f.Count, f.Tag)
+	case FactHelpDesk:
+		return fmt.Sprintf("No licenses come here any more, as the satellite is removed from its authority: register the products that use %s at another desk.", f.Tag)
 	case FactCameBack:
 		return fmt.Sprintf("%s come back from the satellite, which is being removed: not counted above, as they cover nothing there any more. Transfer them to where they are needed.", plural(f.Count, "license has", "licenses have"))
 	case FactUnknownKind:

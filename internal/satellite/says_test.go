@@ -2,6 +2,7 @@ package satellite_test
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,8 @@ func TestSaysOfARemovedSatellite(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world, address string) {
 		ctx, id := t.Context(), w.account.ID
 		plant, _ := w.reserved(address)
-		w.register(plant, "", "A1").mustReport(2, license.StatusAuthorized)
+		p := w.register(plant, "", "A1")
+		p.mustReport(2, license.StatusAuthorized)
 		w.sync(plant)
 		if _, err := w.top.Sync.Remove(ctx, admin, id, "Plant 7", true); err != nil {
 			t.Fatal(err)
@@ -61,6 +63,15 @@ func TestSaysOfARemovedSatellite(t *testing.T) {
 		}
 		if out, refused := w.exchange(plant); refused == nil || !out.Removed || out.GivenBack != 6 {
 			t.Errorf("it is told %+v, %v", out, refused)
+		}
+		said, err := p.report(2)
+		if err != nil || said.Status != license.StatusOutOfCompliance || len(said.Tags) != 1 {
+			t.Fatalf("its product is told %+v, %v", said, err)
+		}
+		for who, why := range map[string][]license.Fact{"the administrator": w.row(plant, "").Why, "the product": said.Tags[0].Why} {
+			if help := why[len(why)-1]; help.Code != license.FactHelpDesk || slices.ContainsFunc(why, func(f license.Fact) bool { return f.Code == license.FactHelpOrder }) {
+				t.Errorf("%s is told %+v", who, why)
+			}
 		}
 		if f := lost(); f.Count != 10 || f.Of != 4 || f.Since.IsZero() {
 			t.Errorf("after it was heard: %+v", f)

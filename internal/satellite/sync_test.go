@@ -195,7 +195,7 @@ func TestTakingBackWaitsForTheSatellite(t *testing.T) {
 		p.mustReport(8, license.StatusAuthorized)
 		w.sync(plant)
 		moved, err := w.top.Transfer(t.Context(), admin, w.account.ID, authority.Transfer{Tag: smp, Quantity: 4, From: "Plant 7", To: "Default"})
-		if err != nil || moved.Asked != 4 || len(moved.Lots) != 0 {
+		if err != nil || moved.Asked != 4 || moved.InUse != 8 || moved.Left != 6 || len(moved.Lots) != 0 {
 			t.Fatalf("transfer: %+v, %v", moved, err)
 		}
 		if got := w.row(w.top, "Default").Quantity; got != 0 {

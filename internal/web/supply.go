@@ -54,7 +54,7 @@ func (s *server) orderOf(o authority.Order) api.Order {
 func (s *server) lotOf(l authority.LotRow) api.Lot {
 	return api.Lot{
 		ID: l.ID, Order: l.Order, License: s.Authority.Catalog().Name(l.Tag), Tag: string(l.Tag), VirtualAccount: l.VirtualAccount, Type: string(l.Type),
-		Quantity: l.Quantity, Reserved: l.Reserved, Start: l.Start, End: optional(l.End), Subscription: l.Subscription, Status: l.Status,
+		Quantity: l.Quantity, Reserved: l.Reserved, CameBack: l.Back, Start: l.Start, End: optional(l.End), Subscription: l.Subscription, Status: l.Status,
 	}
 }
 
@@ -200,5 +200,6 @@ func (s *server) transfer(ctx context.Context, in *struct {
 	}
 	t := in.Body
 	moved, err := s.Authority.Transfer(ctx, in.Who, in.Account, authority.Transfer{Tag: tag, Quantity: t.Quantity, From: t.From, To: t.To, Lot: t.Lot})
-	return answerWith(api.Transferred{From: moved.From, To: moved.To, Lots: each(moved.Lots, s.lotOf), AskedBack: moved.Asked, AskedReserved: moved.Reserved}, err)
+	return answerWith(api.Transferred{From: moved.From, To: moved.To, Lots: each(moved.Lots, s.lotOf), AskedBack: moved.Asked, AskedReserved: moved.Reserved,
+		InUse: moved.InUse, Left: moved.Left}, err)
 }
