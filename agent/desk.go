@@ -128,9 +128,13 @@ func (a *Agent) introduce(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		payload, err := json.Marshal(wire.Register{
+		m := wire.Register{
 			Identity: append([][]byte{id.Certificate}, id.issuers()...), VirtualAccount: id.VirtualAccount.ID, CSR: csr, Product: st.told(), Nonce: nonce,
-		})
+		}
+		if st.Reservation != nil { // so that the desk notices a state that was set back, as with a token
+			m.Requests = st.Reservation.Sequence
+		}
+		payload, err := json.Marshal(m)
 		if err != nil {
 			return err
 		}

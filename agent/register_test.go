@@ -62,6 +62,13 @@ func TestRegisterTellsItsRequests(t *testing.T) {
 	if n := p.desk.told.Requests; n != 2 {
 		t.Errorf("it tells of %d requests and made 2", n)
 	}
+	p.desk.forgot, p.desk.told, p.desk.instances = true, wire.Register{}, map[string]*registered{}
+	p.must(p.SetUsage(t.Context(), "cms-smp-plus", 1))
+	_, err = p.Report(t.Context())
+	p.must(err)
+	if told := p.desk.told; told.Identity == nil || told.Requests != 2 {
+		t.Errorf("it brings itself with %d requests and made 2", told.Requests)
+	}
 }
 
 func TestLostRegistrationCostsNoSecondUse(t *testing.T) {

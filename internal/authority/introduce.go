@@ -74,7 +74,8 @@ func (a *Authority) bring(ctx context.Context, d *desk, in trust.Instance, m wir
 	if err != nil && !errors.Is(err, store.ErrNoRow) {
 		return known, fmt.Errorf("read instance: %w", err)
 	}
-	if err == nil {
+	reserved := err == nil && known.Udi == m.Product.UDI() && len(known.PublicKey) == 0 // it held a reservation and has registered since
+	if err == nil && !reserved {
 		switch {
 		case known.Udi != m.Product.UDI() || known.KeyThumbprint != csr.KeyThumbprint():
 			return known, license.Refuse(license.KindConflict, wire.CodeAlreadyRegistered, "if this is the same product, register again with force; a copy needs its own serial number",
@@ -91,13 +92,16 @@ func (a *Authority) bring(ctx context.Context, d *desk, in trust.Instance, m wir
 			AccountID: account, InstanceID: known.InstanceID, RenewedAt: store.Ms(d.now), Prepared: known.Prepared, Certificate: known.Certificate, ExpiresAt: known.ExpiresAt,
 		})
 	}
-	if other, err := d.InstanceByUDI(ctx, db.InstanceByUDIParams{AccountID: account, Udi: m.Product.UDI()}); err == nil {
+	if other, err := d.InstanceByUDI(ctx, db.InstanceByUDIParams{AccountID: account, Udi: m.Product.UDI()}); err == nil && !reserved {
 		return other, license.Refuse(license.KindConflict, wire.CodeAlreadyRegistered, "if this is the same product, register again with force; a copy needs its own serial number",
 			"the product %s is registered already as %s since %s", other.Udi, other.InstanceID, store.At(other.RegisteredAt).Format("2006-01-02 15:04 UTC"))
-	} else if !errors.Is(err, store.ErrNoRow) {
+	} else if err != nil && !errors.Is(err, store.ErrNoRow) {
 		return other, fmt.Errorf("look up product: %w", err)
 	}
 	if err := d.unreserved(ctx, m.Product.UDI()); err != nil {
+		return known, err
+	}
+	if err := d.forgetful(ctx, m); err != nil {
 		return known, err
 	}
 	va, err := d.home(ctx, a, m.VirtualAccount)
@@ -106,13 +110,13 @@ func (a *Authority) bring(ctx context.Context, d *desk, in trust.Instance, m wir
 	}
 	fresh := db.Instance{
 		AccountID: account, InstanceID: in.Instance, VaID: va, Udi: m.Product.UDI(), Pid: m.Product.PID, Serial: m.Product.Serial, Product: m.Product.Name,
-		Version: m.Product.Version, Hostname: m.Product.Hostname, State: stateActive, Incarnation: 1, RegisteredAt: store.Ms(in.NotBefore), RenewedAt: store.Ms(d.now),
+		Version: m.Product.Version, Hostname: m.Product.Hostname, State: stateActive, Incarnation: known.Incarnation + 1, RegisteredAt: store.Ms(in.NotBefore), RenewedAt: store.Ms(d.now),
 		Nonce: m.Nonce, KeyThumbprint: csr.KeyThumbprint(), StatusAt: store.Ms(d.now),
 	}
 	if err := a.prepare(&fresh, csr, d); err != nil {
 		return fresh, err
 	}
-	return fresh, d.saveRegistration(ctx, "instance.introduced", false, fresh)
+	return fresh, d.saveRegistration(ctx, "instance.introduced", reserved, fresh)
 }
 
 // home is the virtual account where a product was, if it is still there and this desk's own, else the default one.

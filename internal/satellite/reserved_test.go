@@ -2,6 +2,7 @@ package satellite_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -428,4 +429,49 @@ func TestAuthorizationAfterARenewal(t *testing.T) {
 			t.Errorf("confirmed: %+v, %v", r, err)
 		}
 	})
+}
+
+// TestIntroducedAfterItWasSetBack: a product that brings itself to a desk and remembers fewer requests for reservations than that one
+// answered was set back; the reservation that it may hold says so, as when it registers with a token (rule 43).
+func TestIntroducedAfterItWasSetBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w := newWorld(t, filepath.Join(dir, "top.db"))
+	_, token := w.invite("Plant 7")
+	w.order("SO-1", "Plant 7", 10)
+	keys, path, backup := filepath.Join(dir, "keys"), filepath.Join(dir, "sat.db"), filepath.Join(dir, "backup.db")
+	w.join0(token, path, keys)
+	plant, b := w.reopenAt(path, keys), w.closed("B1")
+	w.sync(plant)
+	if err := b.reserve(plant, 4); err != nil {
+		t.Fatal(err)
+	}
+	first := b.id
+	if err := errors.Join(b.giveBack(plant), b.reserve(plant, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.giveBack(plant); err != nil {
+		t.Fatal(err)
+	}
+	plant = w.backup(plant, &path, backup, keys)
+	p := w.register(plant, "", "B1")
+	w.sync(plant)
+	if err := plant.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.desk = w.reopenAt(backup, keys)
+	if out, _ := w.exchange(p.desk); !out.Restored {
+		t.Fatalf("the satellite did not notice: %+v", out)
+	}
+	w.sync(p.desk)
+	p.requests = 1
+	for range 2 {
+		if err := p.introduce(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := p.desk.Reservation(t.Context(), admin, w.account.ID, first)
+	if err != nil || !slices.ContainsFunc(got.Findings, func(f license.Fact) bool { return f.Code == license.FactRevived && f.Count == 1 }) {
+		t.Errorf("the reservation says %+v, %v", got.Findings, err)
+	}
 }

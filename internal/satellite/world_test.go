@@ -201,6 +201,7 @@ type product struct {
 	va                string
 	last              [][]byte // whose word it took last
 	identity          [][]byte // its certificate and the chain above it
+	requests          int      // for reservations, that it remembers
 }
 
 // register registers a new product at a desk.
@@ -246,7 +247,7 @@ func (p *product) introduce() error {
 		p.t.Fatal(err)
 	}
 	nonce := "nonce-of-introduction-" + p.serial
-	m := wire.Register{Identity: p.identity, VirtualAccount: p.va, CSR: csr, Product: wire.Product{Name: "Call Bridge", PID: "CMS", Serial: p.serial, Version: "2.6", Hostname: p.host}, Nonce: nonce}
+	m := wire.Register{Identity: p.identity, VirtualAccount: p.va, Requests: p.requests, CSR: csr, Product: wire.Product{Name: "Call Bridge", PID: "CMS", Serial: p.serial, Version: "2.6", Hostname: p.host}, Nonce: nonce}
 	var out wire.Registered
 	if err := p.send("register", wire.KindRegister, "", nonce, 0, m, &out); err != nil {
 		return err
