@@ -92,9 +92,10 @@ func (a *Authority) instanceReport(ctx context.Context, who access.Person, accou
 	}
 }
 
-// usageReport lists the peaks that products reported for closed intervals and, with an open end, what they use now.
+// usageReport lists the peaks that products reported for closed intervals and, with an open end, what they use now. Of a satellite's
+// products that is what it has said last; their peaks are in the satellite's own report.
 func (a *Authority) usageReport(ctx context.Context, who access.Person, account string, from, to time.Time, r *license.Report) error {
-	r.Columns = []string{"virtualAccount", "license", "tag", "instance", "product", "from", "to", "peak"}
+	r.Columns = []string{"virtualAccount", "license", "tag", "instance", "product", "from", "to", "peak", "satellite"}
 	id, err := a.scope(ctx, who, access.See, account)
 	if err != nil {
 		return err
@@ -115,7 +116,7 @@ func (a *Authority) usageReport(ctx context.Context, who access.Person, account 
 		}
 		for _, p := range peaks {
 			tag := license.Tag(p.Tag)
-			r.Rows = append(r.Rows, []any{names[p.VaID], a.catalog.Name(tag), p.Tag, p.InstanceID, displayName(p.Product, p.Hostname), store.At(p.FromAt), store.At(p.ToAt), p.Peak})
+			r.Rows = append(r.Rows, []any{names[p.VaID], a.catalog.Name(tag), p.Tag, p.InstanceID, displayName(p.Product, p.Hostname), store.At(p.FromAt), store.At(p.ToAt), p.Peak, ""})
 		}
 		if !to.IsZero() {
 			return nil
@@ -124,9 +125,25 @@ func (a *Authority) usageReport(ctx context.Context, who access.Person, account 
 		if err != nil {
 			return err
 		}
-		for _, u := range uses {
+		below, err := usesBelow(ctx, tx, id, "")
+		if err != nil {
+			return err
+		}
+		satellites, err := satellitesByID(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		vas, err := allVAs(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		by := map[string]string{} // satellite by virtual account
+		for _, v := range vas {
+			by[v.VaID] = satellites[v.SatelliteID].Name
+		}
+		for _, u := range append(uses, below...) {
 			tag := license.Tag(u.Tag)
-			r.Rows = append(r.Rows, []any{names[u.VaID], a.catalog.Name(tag), u.Tag, u.InstanceID, displayName(u.Product, u.Hostname), store.At(u.SinceAt), nil, u.Quantity})
+			r.Rows = append(r.Rows, []any{names[u.VaID], a.catalog.Name(tag), u.Tag, u.InstanceID, displayName(u.Product, u.Hostname), store.At(u.SinceAt), nil, u.Quantity, by[u.VaID]})
 		}
 		return nil
 	})

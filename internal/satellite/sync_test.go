@@ -46,6 +46,13 @@ func TestPurchasesGoDownUseGoesUp(t *testing.T) {
 		if err != nil || got.State != license.SatelliteOK || got.Consigned != 8 || got.InTransit != 0 || got.Instances != 1 {
 			t.Errorf("the authority shows %+v, %v", got, err)
 		}
+		for _, d := range []*desk{w.top, plant} {
+			used, err := d.Report(t.Context(), admin, w.account.ID, "usage", time.Time{}, time.Time{})
+			by := map[bool]string{true: "Plant 7"}[d == w.top]
+			if err != nil || len(used.Rows) != 1 || used.Rows[0][0] != "Plant 7" || used.Rows[0][7] != int64(4) || used.Rows[0][8] != by {
+				t.Errorf("the report of usage: %+v, %v", used, err)
+			}
+		}
 		in, _, err := w.top.Instances(t.Context(), admin, w.account.ID, "", authority.Page{})
 		if err != nil || len(in) != 1 || in[0].Satellite != "Plant 7" || in[0].Usage[0].Count != 4 || in[0].Hostname != p.host {
 			t.Errorf("instances at the authority: %+v, %v", in, err)
