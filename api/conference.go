@@ -91,7 +91,7 @@ type Meeting struct {
 	CallType         string        `json:"callType,omitempty" doc:"Type of the call; absent while not known."`
 	StartedAt        time.Time     `json:"startedAt" doc:"When it began."`
 	EndedAt          *time.Time    `json:"endedAt" doc:"When it ended; null while no end was heard."`
-	Running          bool          `json:"running" doc:"It runs: no end was heard, and it began in the last 31 days. The end of one that began before may have been lost."`
+	Running          bool          `json:"running" doc:"It runs: no end was heard, and it began, or began to take the license that it takes, in the last 31 days. The end of another one may have been lost."`
 	DurationSeconds  int64         `json:"durationSeconds" doc:"How long it was; 0 while no end was heard."`
 	ParticipantsMax  int64         `json:"participantsMax" doc:"The most participants at one instant."`
 	Policy           string        `json:"policy" doc:"Rules that decided, with their version."`

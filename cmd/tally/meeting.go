@@ -13,7 +13,7 @@ import (
 
 type meetingListCmd struct {
 	periodFlags
-	Running bool `help:"Only meetings that run now: no end was heard, and they began in the last 31 days."`
+	Running bool `help:"Only meetings that run now: no end was heard, and they began, or began to take the license that they take, in the last 31 days."`
 }
 
 // Run lists meetings with the licenses they took.

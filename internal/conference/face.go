@@ -42,8 +42,9 @@ func (e *Engine) runningMeetings(ctx context.Context, account string) ([]running
 	var out []running
 	err := e.store.View(ctx, func(tx *store.Tx) error {
 		out = out[:0]
-		for after := ""; len(out) < maxRunning; {
-			rows, err := tx.RunningFace(ctx, db.RunningFaceParams{AccountID: account, FromAt: max(store.Ms(runsFrom(now)), 1), After: after, Page: page})
+		p := db.RunningFaceParams{AccountID: account, CountedFrom: countedFrom(store.Ms(now)), Far: far, Page: page}
+		for len(out) < maxRunning {
+			rows, err := tx.RunningFace(ctx, p)
 			if err != nil {
 				return err
 			}
@@ -57,7 +58,8 @@ func (e *Engine) runningMeetings(ctx context.Context, account string) ([]running
 			if len(rows) < page {
 				return nil
 			}
-			after = rows[len(rows)-1].MeetingID
+			last := rows[len(rows)-1]
+			p.AfterAt, p.AfterID = last.StartedAt, last.MeetingID
 		}
 		return nil
 	})

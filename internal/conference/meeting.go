@@ -42,6 +42,8 @@ type Meeting struct {
 	Segments     []Segment         `json:"segments"`
 	Why          []Fact            `json:"why"`
 	Participants []Participant     `json:"participants,omitempty"` // only of a single meeting
+
+	latest time.Time // when the segment began that has no end; without one, when the meeting began
 }
 
 // Segment is a stretch of a meeting with one license.
@@ -71,16 +73,14 @@ func (s *Segment) CountedTo(now time.Time) *time.Time {
 	return &at
 }
 
-// RunsFor is for how long a meeting without an end is taken to run, as long as a license is counted for it: the end may have been lost.
+// RunsFor is for how long a meeting without an end is taken to run since the license that it takes last changed, at full hours, as
+// long as that is counted: the end may have been lost.
 const RunsFor = maxHours * time.Hour
 
-// runsFrom is when the oldest meeting began that is taken to run at now.
-func runsFrom(now time.Time) time.Time { return now.Add(-RunsFor) }
-
-// Runs says whether the meeting is taken to run at now: no end was heard, and it began at most RunsFor ago. Whatever lists or
-// counts running meetings means these.
+// Runs says whether the meeting is taken to run at now: no end was heard, and it takes a license that is counted, or takes none and
+// would be counted if it had taken one from its beginning. Whatever lists or counts running meetings means these.
 func (m *Meeting) Runs(now time.Time) bool {
-	return m.EndedAt == nil && store.Ms(m.StartedAt) >= store.Ms(runsFrom(now))
+	return m.EndedAt == nil && store.Ms(m.latest) >= countedFrom(store.Ms(now))
 }
 
 // Fact is one reason, with its sentence.
@@ -119,18 +119,11 @@ func (e *Engine) Meetings(ctx context.Context, account string, f Filter, cursor 
 	if cursor == "" && !f.To.IsZero() {
 		at, id = store.Ms(f.To), ""
 	}
-	endedBy := int64(far)
-	if f.Running {
-		endedBy = 0
-		if from := runsFrom(e.now()); f.From.Before(from) {
-			f.From = from
-		}
-	}
 	limit = bounded(limit)
 	out := []Meeting{}
 	err = e.store.View(ctx, func(tx *store.Tx) error {
-		rows, err := tx.MeetingsPage(ctx, db.MeetingsPageParams{AccountID: account, FromAt: store.Ms(f.From), BeforeAt: at, BeforeID: id,
-			EndedBy: endedBy, Page: int32(limit + 1)})
+		rows, err := meetingsPage(ctx, tx, f.Running, db.RunningPageParams{AccountID: account, CountedFrom: countedFrom(store.Ms(e.now())), Far: far,
+			FromAt: store.Ms(f.From), BeforeAt: at, BeforeID: id, Page: int32(limit + 1)})
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -156,6 +149,19 @@ func (e *Engine) Meetings(ctx context.Context, account string, f Filter, cursor 
 	}
 	last := out[limit-1]
 	return out[:limit], strconv.FormatInt(store.Ms(last.StartedAt), 10) + "_" + last.ID, nil
+}
+
+// meetingsPage reads a page of all meetings, or of those that run.
+func meetingsPage(ctx context.Context, tx *store.Tx, running bool, p db.RunningPageParams) ([]db.MeetingsPageRow, error) {
+	if !running {
+		return tx.MeetingsPage(ctx, db.MeetingsPageParams{AccountID: p.AccountID, FromAt: p.FromAt, BeforeAt: p.BeforeAt, BeforeID: p.BeforeID, Page: p.Page})
+	}
+	rows, err := tx.RunningPage(ctx, p)
+	out := make([]db.MeetingsPageRow, len(rows))
+	for i, r := range rows {
+		out[i] = db.MeetingsPageRow(r)
+	}
+	return out, err
 }
 
 func parseCursor(cursor string) (at int64, id string, err error) {
@@ -321,6 +327,10 @@ func meetingOf(r db.Meeting, most int) (Meeting, error) {
 		return m, err
 	}
 	m.Segments, err = segmentsOf(r.MeetingID, r.Segments, r.Facts)
+	m.latest = m.StartedAt
+	if n := len(m.Segments); n > 0 && m.Segments[n-1].To == nil {
+		m.latest = m.Segments[n-1].From
+	}
 	m.Segments = m.Segments[:min(len(m.Segments), most)]
 	m.Diagnosis = m.diagnosis()
 	return m, err

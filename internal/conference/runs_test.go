@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/license"
+	"github.com/tallystick/tallystick/internal/meeting"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/db"
 	"github.com/tallystick/tallystick/internal/trust"
@@ -22,20 +23,54 @@ func TestMeetingsWithoutAnEndRunFor31Days(t *testing.T) {
 		for _, c := range []struct {
 			at   time.Time
 			runs bool
-		}{{start.Add(2 * time.Hour), true}, {start.Add(RunsFor - time.Second), true}, {start.Add(RunsFor), true}, {start.Add(RunsFor + time.Millisecond), false}, {start.Add(2 * RunsFor), false}} {
+		}{{start.Add(2 * time.Hour), true}, {start.Truncate(time.Hour).Add(RunsFor - time.Millisecond), true}, {start.Truncate(time.Hour).Add(RunsFor), false}, {start.Add(2 * RunsFor), false}} {
 			h.clock.Advance(c.at.Sub(h.clock.Now()))
 			running, _, err := h.engine.Meetings(t.Context(), h.account, Filter{Running: true}, "", 10)
 			must(t, err)
 			calls, err := h.engine.FaceCalls(t.Context(), h.account)
 			must(t, err)
 			m := h.one(h.engine)
+			counts := m.Segments[0].CountedTo(h.clock.Now()) == nil
+			if counts != c.runs {
+				t.Errorf("at %s: a license is counted: %v, want %v", c.at, counts, c.runs)
+			}
 			if m.EndedAt != nil || m.Runs(h.clock.Now()) != c.runs || len(running) == 1 != c.runs || len(calls) == 1 != c.runs {
 				t.Errorf("at %s: got runs %v, %d in the list of running ones and %d calls, want %v of each", c.at, m.Runs(h.clock.Now()), len(running), len(calls), c.runs)
 			}
 		}
-		if m := h.one(h.engine); m.Segments[0].CountedTo(h.clock.Now()) == nil {
-			t.Error("a license is still counted for a meeting that does not run")
+	})
+}
+
+// TestAPermanentMeetingRunsWhileItTakesALicense: one that began long ago and takes a license since yesterday is in every list of what
+// runs, with the license that is counted for it.
+func TestAPermanentMeetingRunsWhileItTakesALicense(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		const day = 24 * 3600
+		_, receiver := h.bridge("Main")
+		h.receive(h.engine, receiver, body(run1, callStart(100, 0, call1, corr1), legStart(101, 1, legA, call1), legIn(102, 2, legA, call1), legEnd(103, 3600, legA)))
+		look := func(at time.Time, runs bool, licenses int64) {
+			t.Helper()
+			h.clock.Advance(at.Sub(h.clock.Now()))
+			running, _, err := h.engine.Meetings(t.Context(), h.account, Filter{Running: true}, "", 10)
+			must(t, err)
+			calls, err := h.engine.FaceCalls(t.Context(), h.account)
+			must(t, err)
+			use, err := h.engine.inUse(t.Context(), h.account)
+			must(t, err)
+			sum, err := h.engine.FaceMultiparty(t.Context(), h.account)
+			must(t, err)
+			m := h.one(h.engine)
+			if m.Runs(at) != runs || len(running) == 1 != runs || len(calls) == 1 != runs || use[meeting.Shared.Tag()] != licenses || int64(sum.CallsActive) != licenses {
+				t.Errorf("at %s: got runs %v, %d in the list, %d calls, %v in use, %v in the summary; want %v and %d licenses", at, m.Runs(at), len(running), len(calls), use, sum, runs, licenses)
+			}
 		}
+		look(start.Add(30*24*time.Hour), true, 0)  // empty, and not so old
+		look(start.Add(40*24*time.Hour), false, 0) // empty for long: its end may have been lost
+		h.receive(h.engine, receiver, bodyFrom(5, run1, legStart(104, 41*day, legB, call1), legIn(105, 41*day+1, legB, call1)))
+		look(start.Add(42*24*time.Hour), true, 1)
+		look(start.Add(80*24*time.Hour), false, 0)
+		h.receive(h.engine, receiver, bodyFrom(7, run1, legEnd(106, 80*day, legB), callEnd(107, 80*day, call1, 2, 80*day)))
+		look(start.Add(81*24*time.Hour), false, 0)
 	})
 }
 

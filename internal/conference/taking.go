@@ -76,6 +76,9 @@ func tooMany() error {
 // counted is until when a segment counts: a call whose end never comes must not count for years.
 func counted(from, to int64) int64 { return min(to, from-from%hour+maxHours*hour) }
 
+// countedFrom is when the oldest segment began that has no end and is counted at now.
+func countedFrom(now int64) int64 { return now - now%hour - (maxHours-1)*hour }
+
 // hosting is what counting needs to know of a meeting.
 type hosting struct {
 	store.Hosting

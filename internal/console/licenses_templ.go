@@ -113,7 +113,7 @@ func licensesBody(v *visit, s summary, list []pools) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "</a></dd><dd class=\"hint\">begun in the last 31 days, no end heard</dd></div><div><dt>Products</dt><dd><a href=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "</a></dd><dd class=\"hint\">no end heard, counted for at most 31 days</dd></div><div><dt>Products</dt><dd><a href=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

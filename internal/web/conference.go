@@ -89,7 +89,7 @@ func (s *server) listMeetings(ctx context.Context, in *struct {
 	Paging
 	From    string `query:"from" doc:"Only meetings that began then or later: 2026-01-31 or RFC 3339."`
 	To      string `query:"to" doc:"Only meetings that began before."`
-	Running bool   `query:"running" doc:"Only meetings that run now: no end was heard, and they began in the last 31 days."`
+	Running bool   `query:"running" doc:"Only meetings that run now: no end was heard, and they began, or began to take the license that they take, in the last 31 days."`
 }) (*reply[api.List[api.Meeting]], error) {
 	id, err := s.Authority.Scope(ctx, in.Who, access.See, in.Account)
 	if err != nil {

@@ -234,16 +234,21 @@ func (q *Queries) PutBridgeAPI(ctx context.Context, arg PutBridgeAPIParams) erro
 }
 
 const runningFace = `-- name: RunningFace :many
-SELECT meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, participants_max, segments, records FROM meeting
-WHERE account_id = $1 AND ended_at = 0 AND started_at >= $2 AND meeting_id > $3
-ORDER BY meeting_id LIMIT $4
+SELECT m.meeting_id, m.cluster_id, m.meeting_key, m.name, m.space, m.call_type, m.bridges, m.started_at, m.participants_max, m.segments, m.records FROM meeting m
+WHERE m.account_id = $1 AND m.ended_at = 0 AND m.started_at > 0
+  AND (m.started_at > $2 OR (m.started_at = $2 AND m.meeting_id > $3))
+  AND (m.started_at >= $4 OR m.meeting_id IN (SELECT s.meeting_id FROM segment s
+    WHERE s.account_id = $1 AND s.lasting = TRUE AND s.to_at = $5 AND s.from_at >= $4))
+ORDER BY m.started_at, m.meeting_id LIMIT $6
 `
 
 type RunningFaceParams struct {
-	AccountID string
-	FromAt    int64
-	After     string
-	Page      int32
+	AccountID   string
+	AfterAt     int64
+	AfterID     string
+	CountedFrom int64
+	Far         int64
+	Page        int32
 }
 
 type RunningFaceRow struct {
@@ -263,8 +268,10 @@ type RunningFaceRow struct {
 func (q *Queries) RunningFace(ctx context.Context, arg RunningFaceParams) ([]RunningFaceRow, error) {
 	rows, err := q.db.QueryContext(ctx, runningFace,
 		arg.AccountID,
-		arg.FromAt,
-		arg.After,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.CountedFrom,
+		arg.Far,
 		arg.Page,
 	)
 	if err != nil {

@@ -1280,8 +1280,8 @@ SELECT meeting_id, cluster_id, name, space, call_type, bridges, started_at, ende
   policy, directory_version, incomplete, lost, estimated, facts, segments FROM meeting
 WHERE account_id = $1 AND started_at >= $2
   AND (started_at < $3 OR (started_at = $3 AND meeting_id < $4))
-  AND started_at > 0 AND ended_at <= $5
-ORDER BY started_at DESC, meeting_id DESC LIMIT $6
+  AND started_at > 0
+ORDER BY started_at DESC, meeting_id DESC LIMIT $5
 `
 
 type MeetingsPageParams struct {
@@ -1289,7 +1289,6 @@ type MeetingsPageParams struct {
 	FromAt    int64
 	BeforeAt  int64
 	BeforeID  string
-	EndedBy   int64
 	Page      int32
 }
 
@@ -1319,7 +1318,6 @@ func (q *Queries) MeetingsPage(ctx context.Context, arg MeetingsPageParams) ([]M
 		arg.FromAt,
 		arg.BeforeAt,
 		arg.BeforeID,
-		arg.EndedBy,
 		arg.Page,
 	)
 	if err != nil {
@@ -2335,6 +2333,95 @@ func (q *Queries) RunningMeetings(ctx context.Context, arg RunningMeetingsParams
 			&i.MeetingKey,
 			&i.DirectoryVersion,
 			&i.Records,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const runningPage = `-- name: RunningPage :many
+SELECT m.meeting_id, m.cluster_id, m.name, m.space, m.call_type, m.bridges, m.started_at, m.ended_at, m.duration_s, m.participants_max,
+  m.policy, m.directory_version, m.incomplete, m.lost, m.estimated, m.facts, m.segments FROM meeting m
+WHERE m.account_id = $1 AND m.ended_at = 0 AND m.started_at > 0 AND m.started_at >= $2
+  AND (m.started_at < $3 OR (m.started_at = $3 AND m.meeting_id < $4))
+  AND (m.started_at >= $5 OR m.meeting_id IN (SELECT s.meeting_id FROM segment s
+    WHERE s.account_id = $1 AND s.lasting = TRUE AND s.to_at = $6 AND s.from_at >= $5))
+ORDER BY m.started_at DESC, m.meeting_id DESC LIMIT $7
+`
+
+type RunningPageParams struct {
+	AccountID   string
+	FromAt      int64
+	BeforeAt    int64
+	BeforeID    string
+	CountedFrom int64
+	Far         int64
+	Page        int32
+}
+
+type RunningPageRow struct {
+	MeetingID        string
+	ClusterID        string
+	Name             string
+	Space            string
+	CallType         string
+	Bridges          string
+	StartedAt        int64
+	EndedAt          int64
+	DurationS        int64
+	ParticipantsMax  int64
+	Policy           string
+	DirectoryVersion int64
+	Incomplete       bool
+	Lost             bool
+	Estimated        bool
+	Facts            string
+	Segments         string
+}
+
+func (q *Queries) RunningPage(ctx context.Context, arg RunningPageParams) ([]RunningPageRow, error) {
+	rows, err := q.db.QueryContext(ctx, runningPage,
+		arg.AccountID,
+		arg.FromAt,
+		arg.BeforeAt,
+		arg.BeforeID,
+		arg.CountedFrom,
+		arg.Far,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []RunningPageRow{}
+	for rows.Next() {
+		var i RunningPageRow
+		if err := rows.Scan(
+			&i.MeetingID,
+			&i.ClusterID,
+			&i.Name,
+			&i.Space,
+			&i.CallType,
+			&i.Bridges,
+			&i.StartedAt,
+			&i.EndedAt,
+			&i.DurationS,
+			&i.ParticipantsMax,
+			&i.Policy,
+			&i.DirectoryVersion,
+			&i.Incomplete,
+			&i.Lost,
+			&i.Estimated,
+			&i.Facts,
+			&i.Segments,
 		); err != nil {
 			return nil, err
 		}

@@ -1,7 +1,10 @@
 -- name: RunningFace :many
-SELECT meeting_id, cluster_id, meeting_key, name, space, call_type, bridges, started_at, participants_max, segments, records FROM meeting
-WHERE account_id = sqlc.arg(account_id) AND ended_at = 0 AND started_at >= sqlc.arg(from_at) AND meeting_id > sqlc.arg(after)
-ORDER BY meeting_id LIMIT sqlc.arg(page);
+SELECT m.meeting_id, m.cluster_id, m.meeting_key, m.name, m.space, m.call_type, m.bridges, m.started_at, m.participants_max, m.segments, m.records FROM meeting m
+WHERE m.account_id = sqlc.arg(account_id) AND m.ended_at = 0 AND m.started_at > 0
+  AND (m.started_at > sqlc.arg(after_at) OR (m.started_at = sqlc.arg(after_at) AND m.meeting_id > sqlc.arg(after_id)))
+  AND (m.started_at >= sqlc.arg(counted_from) OR m.meeting_id IN (SELECT s.meeting_id FROM segment s
+    WHERE s.account_id = sqlc.arg(account_id) AND s.lasting = TRUE AND s.to_at = sqlc.arg(far) AND s.from_at >= sqlc.arg(counted_from)))
+ORDER BY m.started_at, m.meeting_id LIMIT sqlc.arg(page);
 
 -- name: PutBridgeAPI :exec
 INSERT INTO bridge_api (account_id, api_id, cluster_id, url, user_name, secret, ca, fingerprint, callbridge, every_ms, set_at, set_by, next_at, directory_next_at, state)

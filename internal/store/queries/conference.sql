@@ -125,8 +125,17 @@ SELECT meeting_id, cluster_id, name, space, call_type, bridges, started_at, ende
   policy, directory_version, incomplete, lost, estimated, facts, segments FROM meeting
 WHERE account_id = sqlc.arg(account_id) AND started_at >= sqlc.arg(from_at)
   AND (started_at < sqlc.arg(before_at) OR (started_at = sqlc.arg(before_at) AND meeting_id < sqlc.arg(before_id)))
-  AND started_at > 0 AND ended_at <= sqlc.arg(ended_by)
+  AND started_at > 0
 ORDER BY started_at DESC, meeting_id DESC LIMIT sqlc.arg(page);
+
+-- name: RunningPage :many
+SELECT m.meeting_id, m.cluster_id, m.name, m.space, m.call_type, m.bridges, m.started_at, m.ended_at, m.duration_s, m.participants_max,
+  m.policy, m.directory_version, m.incomplete, m.lost, m.estimated, m.facts, m.segments FROM meeting m
+WHERE m.account_id = sqlc.arg(account_id) AND m.ended_at = 0 AND m.started_at > 0 AND m.started_at >= sqlc.arg(from_at)
+  AND (m.started_at < sqlc.arg(before_at) OR (m.started_at = sqlc.arg(before_at) AND m.meeting_id < sqlc.arg(before_id)))
+  AND (m.started_at >= sqlc.arg(counted_from) OR m.meeting_id IN (SELECT s.meeting_id FROM segment s
+    WHERE s.account_id = sqlc.arg(account_id) AND s.lasting = TRUE AND s.to_at = sqlc.arg(far) AND s.from_at >= sqlc.arg(counted_from)))
+ORDER BY m.started_at DESC, m.meeting_id DESC LIMIT sqlc.arg(page);
 
 -- name: FirstMeeting :one
 SELECT started_at FROM meeting WHERE account_id = $1 AND started_at > 0 ORDER BY started_at, meeting_id LIMIT 1;
