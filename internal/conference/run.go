@@ -9,11 +9,26 @@ import (
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/db"
+	"github.com/tallystick/tallystick/internal/trust"
 )
 
 // keep writes a run into the history.
 func (d *sourced) keep(ctx context.Context, r Run) error {
 	return keepRun(ctx, d.tx, d.conf.AccountID, r)
+}
+
+// newRun makes the id of a run that sorts after those that are kept, so that the newest one is the one written last. The account's
+// row is locked.
+func newRun(ctx context.Context, tx *store.Tx, account string) (string, error) {
+	rows, err := tx.DirectoryRuns(ctx, db.DirectoryRunsParams{AccountID: account, Before: afterAll, Page: 1})
+	if err != nil {
+		return "", fmt.Errorf("find the newest run: %w", err)
+	}
+	last := ""
+	if len(rows) > 0 {
+		last = rows[0].RunID
+	}
+	return trust.NewIDAfter("run", last, tx.Now()), nil
 }
 
 func keepRun(ctx context.Context, tx *store.Tx, account string, r Run) error {
@@ -98,7 +113,13 @@ func (e *Engine) failed(ctx context.Context, account string, r Run, cause error)
 		return cause
 	}
 	r.State, r.Code, r.Message, r.Hint = RunFailed, refusal.Code, refusal.Message, refusal.Hint
-	err := e.store.Update(context.WithoutCancel(ctx), "keep failed run", func(tx *store.Tx) error {
+	err := e.store.Update(context.WithoutCancel(ctx), "keep failed run", func(tx *store.Tx) (err error) {
+		if _, err := tx.Lock(ctx, account); err != nil {
+			return err
+		}
+		if r.ID, err = newRun(ctx, tx, account); err != nil {
+			return err
+		}
 		r.EndedAt = tx.Now()
 		return keepRun(ctx, tx, account, r)
 	})

@@ -17,7 +17,6 @@ import (
 	"github.com/tallystick/tallystick/internal/meeting"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/db"
-	"github.com/tallystick/tallystick/internal/trust"
 )
 
 // The directory in force is the merge of its sources: the file that an administrator imports, LDAP sources, call bridges. Each
@@ -159,14 +158,20 @@ func (e *Engine) unchanged(ctx context.Context, who, account string, in sourcePu
 		run.State, run.By = RunUnchanged, who
 		return run, nil
 	}
-	err = e.store.Update(ctx, "keep run", func(tx *store.Tx) error {
+	err = e.store.Update(ctx, "keep run", func(tx *store.Tx) (err error) {
+		if _, err := tx.Lock(ctx, account); err != nil {
+			return err
+		}
 		if in.wanted != nil {
 			if err := in.wanted(ctx, tx); err != nil {
 				return err
 			}
 		}
 		run = in.run(tx.Now(), directory.Change{})
-		run.ID, run.State, run.By = trust.NewID("run", tx.Now()), RunUnchanged, who
+		run.State, run.By = RunUnchanged, who
+		if run.ID, err = newRun(ctx, tx, account); err != nil {
+			return err
+		}
 		return keepRun(ctx, tx, account, run)
 	})
 	return run, err
@@ -352,7 +357,11 @@ func firstOf[T any](all []T) []T { return all[:min(len(all), maxExamples)] }
 func (d *sourced) put(ctx context.Context, who string, in sourcePut) (Run, DirectorySummary, error) {
 	change := directory.Weigh(d.sources, in.source, d.defaults, in.limits)
 	run := in.run(d.tx.Now(), change)
-	run.ID, run.By = trust.NewID("run", d.tx.Now()), who
+	run.By = who
+	var err error
+	if run.ID, err = newRun(ctx, d.tx, d.conf.AccountID); err != nil {
+		return run, DirectorySummary{}, err
+	}
 	if len(change.Reasons) > 0 && !in.agreed && run.Kind == directory.File {
 		return run, DirectorySummary{}, massChange("the directory file", change.Reasons)
 	}

@@ -3,9 +3,9 @@ package conference
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/license"
@@ -28,7 +28,6 @@ func group(users []directory.User, flag directory.Flag) sourcePut {
 
 func (h *house) put(in sourcePut) Run {
 	h.t.Helper()
-	h.clock.Advance(time.Second) // runs are in the order of their ids
 	r, err := h.engine.putSource(h.t.Context(), "schedule", h.account, in)
 	must(h.t, err)
 	return r
@@ -58,7 +57,6 @@ func TestSourcesAreOneDirectory(t *testing.T) {
 			t.Errorf("the same again, quietly: got %+v", r)
 		}
 		// A file that lists nobody takes away what files said, and nothing else.
-		h.clock.Advance(time.Second)
 		_, err := h.engine.ImportDirectory(t.Context(), "admin", h.account, []byte(`{"users":[]}`))
 		must(t, err)
 		if got := h.inForce(); got.Users != 3 || got.Spaces != 0 {
@@ -233,4 +231,37 @@ func BenchmarkPutSource(b *testing.B) {
 		users[1].Name = fmt.Sprint(b.Elapsed())
 		h.put(group(users, directory.Yes))
 	}
+}
+
+// TestReadingsOfOneMillisecondAreInOrder: whatever became of them, the newest is the one that came last.
+func TestReadingsOfOneMillisecondAreInOrder(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		var want []string
+		for i := range 8 {
+			for range 2 { // the second says nothing new
+				r := h.put(group(people(20+i, ""), directory.Yes))
+				want = append(want, r.ID)
+			}
+			refused := license.Refuse(license.KindUnavailable, "ldap-unreachable", "", "attempt %d", i)
+			if err := h.engine.failed(t.Context(), h.account, Run{Kind: directory.LDAP, Source: "lds_group", Name: "group"}, refused); err == nil {
+				t.Fatal("a failed reading is no error")
+			}
+			runs, _, err := h.engine.Runs(t.Context(), h.account, "", "", 1)
+			must(t, err)
+			if runs[0].Message != refused.Error() {
+				t.Fatalf("after a failed reading the newest is %+v", runs[0])
+			}
+			want = append(want, runs[0].ID)
+		}
+		runs, _, err := h.engine.Runs(t.Context(), h.account, "", "", 100)
+		must(t, err)
+		var got []string
+		for _, r := range runs {
+			got = append(got, r.ID)
+		}
+		slices.Reverse(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("got the readings %q, want them as they came: %q", got, want)
+		}
+	})
 }

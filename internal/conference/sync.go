@@ -68,7 +68,7 @@ func (e *Engine) syncLDAP(ctx context.Context, who, account string, s LDAPSource
 		if preview {
 			return Run{}, err
 		}
-		return Run{}, e.failed(ctx, account, Run{ID: trust.NewID("run", e.now()), Kind: directory.LDAP, Source: s.ID, Name: s.Name, By: who, StartedAt: started}, err)
+		return Run{}, e.failed(ctx, account, Run{Kind: directory.LDAP, Source: s.ID, Name: s.Name, By: who, StartedAt: started}, err)
 	}
 	found := mapping.Import(answer.Entries)
 	in := sourcePut{

@@ -26,6 +26,21 @@ func NewID(prefix string, now time.Time) string {
 	return idText(prefix, b)
 }
 
+// NewIDAfter is NewID for an identifier that sorts after last, which may be any text: within one millisecond, or when the clock
+// ran back, it is the one that follows last.
+func NewIDAfter(prefix, last string, now time.Time) string {
+	b, err := idBytes(prefix, last)
+	if err != nil || madeAt(b).Before(now.Truncate(time.Millisecond)) {
+		return NewID(prefix, now)
+	}
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i]++; b[i] != 0 {
+			break
+		}
+	}
+	return idText(prefix, b)
+}
+
 // ValidID tells whether s is an identifier with this prefix, as NewID writes it.
 func ValidID(prefix, s string) bool {
 	_, err := idBytes(prefix, s)

@@ -242,3 +242,23 @@ func TestGoodChainsAreRemembered(t *testing.T) {
 		}
 	}
 }
+
+// TestNewIDAfter: identifiers of one millisecond, and of a clock that runs back, are in the order in which they were made.
+func TestNewIDAfter(t *testing.T) {
+	now, last := testNow(), "nothing yet"
+	for i := range 100 {
+		id := NewIDAfter("run", last, now.Add(-time.Duration(i/50)*time.Hour))
+		if !ValidID("run", id) || i > 0 && id <= last {
+			t.Fatalf("got %q after %q", id, last)
+		}
+		last = id
+	}
+	later := NewIDAfter("run", last, now.Add(time.Millisecond))
+	if later <= last || later[:14] == last[:14] {
+		t.Errorf("a millisecond later: got %q after %q", later, last)
+	}
+	const full = "run_0000000001zzzzzzzzzzzzzzzz"
+	if got := NewIDAfter("run", full, time.UnixMilli(1)); got != "run_00000000020000000000000000" {
+		t.Errorf("after %q: got %q", full, got)
+	}
+}
