@@ -159,6 +159,19 @@ type DirectoryPerson struct {
 	Sources         []string `json:"sources,omitempty" nullable:"false" doc:"Who knows the user, the strongest first."`
 }
 
+// KnownSpace is a space of the directory in force.
+type KnownSpace struct {
+	ID              string     `json:"id" doc:"GUID of the space on the call bridge."`
+	Name            string     `json:"name,omitempty" doc:"Name."`
+	Owner           string     `json:"owner,omitempty" doc:"The owner, by JID or GUID, as a source names it."`
+	NamedBy         string     `json:"namedBy,omitempty" doc:"The source that names the owner."`
+	JID             string     `json:"jid,omitempty" doc:"JID of the owner; absent where the owner is not among the users, so that meetings of the space take shared licenses."`
+	PersonalLicense bool       `json:"personalLicense" doc:"Whether the owner holds a personal license."`
+	Bridges         []string   `json:"bridges,omitempty" nullable:"false" doc:"Names of the bridges whose API has the space."`
+	Sources         []string   `json:"sources,omitempty" nullable:"false" doc:"Who knows the space, the strongest first."`
+	SeenAt          *time.Time `json:"seenAt,omitempty" doc:"When one of its sources was read to its end last."`
+}
+
 // DirectoryClash is a contradiction within a source or between two, and how it was resolved.
 type DirectoryClash struct {
 	Code    string `json:"code" doc:"jid-twice, space-uri-twice, call-id-twice, license-differs, guid-differs, guid-twice or user-id-twice."`
@@ -251,8 +264,8 @@ func (c *Client) DirectoryUsers(ctx context.Context, account string) iter.Seq2[D
 }
 
 // DirectorySpaces lists the spaces in force.
-func (c *Client) DirectorySpaces(ctx context.Context, account string) iter.Seq2[DirectorySpace, error] {
-	return pages[DirectorySpace](ctx, c, directoryAt(account, "spaces"), nil)
+func (c *Client) DirectorySpaces(ctx context.Context, account string) iter.Seq2[KnownSpace, error] {
+	return pages[KnownSpace](ctx, c, directoryAt(account, "spaces"), nil)
 }
 
 // DirectoryClashes lists the contradictions and how they were resolved.

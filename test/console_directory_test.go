@@ -94,6 +94,17 @@ func TestDirectoryAndBridgesInBrowser(t *testing.T) {
 		t.Errorf("at %v", at)
 	}
 	shot("bridge")
+
+	// What the call bridge has is in the list of spaces, which the keyboard leads to.
+	b.Open(d.srv.URL + account + "/directory")
+	tab(t, b, "to-spaces")
+	b.Press("Enter")
+	b.Wait(has("main", "4 spaces") + " && " + has("main", "HQ"))
+	shot("spaces")
+	tab(t, b, "find")
+	b.Type("no such space")
+	b.Press("Enter")
+	b.Wait(has("main", "No space is found."))
 	if bare := b.Eval(`[...document.querySelectorAll('input')].filter(e => e.type !== 'hidden' && !e.labels.length).map(e => e.id).join()`); bare != "" {
 		t.Errorf("without a label: %v", bare)
 	}

@@ -69,7 +69,10 @@ func (c directoryShowCmd) Run(ctx context.Context, s *shell) error {
 		if err != nil {
 			return err
 		}
-		return c.show(s, "id | name | owner", "there are no spaces", len(all), all, func(i int) []any { return []any{all[i].ID, all[i].Name, all[i].Owner} })
+		return c.show(s, "id | name | owner | ownerIs | namedBy | bridges | seenAt", "there are no spaces", len(all), all, func(i int) []any {
+			p := all[i]
+			return []any{p.ID, p.Name, p.Owner, ownerIs(p), p.NamedBy, strings.Join(p.Bridges, ", "), p.SeenAt}
+		})
 	case c.Clashes:
 		all, err := gather(s, "clashes", r.DirectoryClashes(ctx, account))
 		if err != nil {
@@ -102,6 +105,19 @@ func decidedBy(p api.DirectoryPerson) string {
 		return p.By
 	}
 	return "default of the " + p.Level
+}
+
+// ownerIs words what the owner of a space comes to.
+func ownerIs(p api.KnownSpace) string {
+	switch {
+	case p.Owner == "":
+		return "nobody"
+	case p.JID == "":
+		return "not among the users"
+	case p.PersonalLicense:
+		return "with a personal license"
+	}
+	return "without a personal license"
 }
 
 func (c directoryShowCmd) show(s *shell, columns, nothing string, n int, doc any, row func(i int) []any) error {

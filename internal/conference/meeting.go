@@ -43,7 +43,7 @@ type Meeting struct {
 	Why          []Fact            `json:"why"`
 	Participants []Participant     `json:"participants,omitempty"` // only of a single meeting
 
-	latest time.Time // when the segment began that has no end; without one, when the meeting began
+	latest time.Time // when the segment began that has no end; zero without one
 }
 
 // Segment is a stretch of a meeting with one license.
@@ -80,7 +80,7 @@ const RunsFor = maxHours * time.Hour
 // Runs says whether the meeting is taken to run at now: no end was heard, and it takes a license that is counted, or takes none and
 // would be counted if it had taken one from its beginning. Whatever lists or counts running meetings means these.
 func (m *Meeting) Runs(now time.Time) bool {
-	return m.EndedAt == nil && store.Ms(m.latest) >= countedFrom(store.Ms(now))
+	return m.EndedAt == nil && max(store.Ms(m.StartedAt), store.Ms(m.latest)) >= countedFrom(store.Ms(now))
 }
 
 // Fact is one reason, with its sentence.
@@ -327,7 +327,6 @@ func meetingOf(r db.Meeting, most int) (Meeting, error) {
 		return m, err
 	}
 	m.Segments, err = segmentsOf(r.MeetingID, r.Segments, r.Facts)
-	m.latest = m.StartedAt
 	if n := len(m.Segments); n > 0 && m.Segments[n-1].To == nil {
 		m.latest = m.Segments[n-1].From
 	}

@@ -99,6 +99,7 @@ func (c *console) routes() []route {
 		{"GET /accounts/{account}/satellites", c.page(c.inAccount(c.satellites))},
 		{"POST /accounts/{account}/satellites/{act}", c.page(c.inAccount(c.actOnSatellites))},
 		{"GET /accounts/{account}/directory", c.page(c.inAccount(c.directory))},
+		{"GET /accounts/{account}/directory/spaces", c.page(c.inAccount(c.spaces))},
 		{"POST /accounts/{account}/directory/{act}", c.page(c.inAccount(c.actOnDirectory))},
 		{"GET /accounts/{account}/bridges", c.page(c.inAccount(c.bridges))},
 		{"GET /accounts/{account}/bridges/{bridge}", c.page(c.inAccount(c.bridge))},

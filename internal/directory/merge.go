@@ -100,11 +100,25 @@ func sameGUID(a, b string) bool {
 	return a == b
 }
 
+// KnownSpace is a space of the merged directory.
+type KnownSpace struct {
+	Space
+	NamedBy string   // the source that names the owner; empty where none does
+	Origins []Origin // the sources that know the space, the strongest first
+}
+
+// Origin names a source.
+type Origin struct {
+	Kind     Kind
+	ID, Name string
+	Label    string // for people
+}
+
 // Merged is the directory that several sources are together.
 type Merged struct {
-	People  []Person // by JID
-	Spaces  []Space  // by id
-	Devices []Device // by party
+	People  []Person     // by JID
+	Spaces  []KnownSpace // by id
+	Devices []Device     // by party
 	Clashes []Clash
 }
 
@@ -120,7 +134,7 @@ func Merge(sources []Source, d Defaults) Merged {
 	var out Merged
 	people := map[string]*Person{}
 	said := map[string][]statement{}
-	spaces := map[string]*Space{}
+	spaces := map[string]*KnownSpace{}
 	devices := map[string]string{}
 	for _, s := range sources {
 		for _, u := range s.Users {
@@ -139,10 +153,14 @@ func Merge(sources []Source, d Defaults) Merged {
 		for _, sp := range s.Spaces {
 			known := spaces[sp.ID]
 			if known == nil {
-				known = &Space{ID: sp.ID}
+				known = &KnownSpace{Space: Space{ID: sp.ID}}
 				spaces[sp.ID] = known
 			}
-			known.Name, known.Owner = cmp.Or(known.Name, sp.Name), cmp.Or(known.Owner, sp.Owner)
+			if known.Owner == "" && sp.Owner != "" {
+				known.Owner, known.NamedBy = sp.Owner, s.label()
+			}
+			known.Name = cmp.Or(known.Name, sp.Name)
+			known.Origins = append(known.Origins, Origin{s.Kind, s.ID, s.Name, s.label()})
 		}
 		for _, v := range s.Devices {
 			devices[v.Party] = cmp.Or(devices[v.Party], v.Owner)

@@ -51,6 +51,11 @@ func cellText(cell any) string {
 		return strconv.FormatInt(v, 10)
 	case bool:
 		return strconv.FormatBool(v)
+	case *time.Time:
+		if v == nil {
+			return ""
+		}
+		return cellText(*v)
 	case time.Time:
 		if v.IsZero() {
 			return ""

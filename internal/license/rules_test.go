@@ -172,12 +172,13 @@ func TestCatalogExtends(t *testing.T) {
 
 func TestReportCSV(t *testing.T) {
 	t.Parallel()
-	r := Report{Columns: []string{"name", "count", "at"}, Rows: [][]any{{"=1+1", int64(2), noon}, {"a,\"b\"\nc", nil, time.Time{}}, {"@x", int64(-3), nil}}}
+	at, never := noon, (*time.Time)(nil)
+	r := Report{Columns: []string{"name", "count", "at"}, Rows: [][]any{{"=1+1", int64(2), noon}, {"p", &at, never}, {"a,\"b\"\nc", nil, time.Time{}}, {"@x", int64(-3), nil}}}
 	var b bytes.Buffer
 	if err := r.WriteCSV(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := "name,count,at\r\n'=1+1,2,2026-03-02T12:00:00Z\r\n\"a,\"\"b\"\"\r\nc\",,\r\n'@x,-3,\r\n"
+	want := "name,count,at\r\n'=1+1,2,2026-03-02T12:00:00Z\r\np,2026-03-02T12:00:00Z,\r\n\"a,\"\"b\"\"\r\nc\",,\r\n'@x,-3,\r\n"
 	if b.String() != want {
 		t.Errorf("got %q\nwant %q", b.String(), want)
 	}

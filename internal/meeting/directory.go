@@ -181,6 +181,17 @@ func (d *Directory) among(p place) (User, int) {
 	return d.users[p.at], int(p.n)
 }
 
+// Owner returns the user whom a space names as its owner, by JID or by a GUID that one user alone has.
+func (d *Directory) Owner(named string) (User, bool) {
+	user, ok := d.User(named)
+	if guid, is := ParseGUID(named); !ok && is {
+		var n int
+		user, n = d.UserByGUID(guid)
+		ok = n == 1
+	}
+	return user, ok
+}
+
 // DeviceOwner returns the JID of whose device calls from an address or number.
 func (d *Directory) DeviceOwner(party string) (string, bool) {
 	if d == nil || len(d.devices) == 0 {

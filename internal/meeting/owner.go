@@ -61,12 +61,7 @@ func spaceOwner(c *Call, d *Directory) found {
 		return found{facts: []Fact{{SpaceWithoutOwner, args}}, help: []Fact{{HelpDirectory, args}}}
 	}
 	args["owner"] = named
-	user, ok := d.User(named)
-	if guid, is := ParseGUID(named); !ok && is {
-		var n int
-		user, n = d.UserByGUID(guid)
-		ok = n == 1
-	}
+	user, ok := d.Owner(named)
 	if !ok {
 		return found{user: named, facts: []Fact{{OwnerUnknown, args}}, help: []Fact{{HelpUser, map[string]string{"owner": named}}}}
 	}

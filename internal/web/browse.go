@@ -39,7 +39,7 @@ func same[T any](v T) T { return v }
 func (s *server) listDirectorySpaces(ctx context.Context, in *struct {
 	AccountPath
 	Paging
-}) (*reply[api.List[api.DirectorySpace]], error) {
+}) (*reply[api.List[api.KnownSpace]], error) {
 	id, err := s.Authority.Scope(ctx, in.Who, access.See, in.Account)
 	if err != nil {
 		return nil, err
@@ -48,13 +48,12 @@ func (s *server) listDirectorySpaces(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.Conference.Merged(ctx, id)
-	var rows []api.DirectorySpace
-	for _, p := range m.Spaces {
-		rows = append(rows, api.DirectorySpace{ID: p.ID, Name: p.Name, Owner: p.Owner})
-	}
-	rows, next := cut(rows, after, in.Limit, func(p api.DirectorySpace) string { return url.QueryEscape(p.ID) })
-	return listed(rows, next, err, same)
+	rows, err := s.Conference.Spaces(ctx, id)
+	rows, next := cut(rows, after, in.Limit, func(p conference.KnownSpace) string { return url.QueryEscape(p.ID) })
+	return listed(rows, next, err, func(p conference.KnownSpace) api.KnownSpace {
+		return api.KnownSpace{ID: p.ID, Name: p.Name, Owner: p.Owner, NamedBy: p.NamedBy, JID: p.JID, PersonalLicense: p.Personal, Sources: p.Sources, Bridges: p.Bridges,
+			SeenAt: optional(p.SeenAt)}
+	})
 }
 
 func (s *server) listClashes(ctx context.Context, in *struct {
