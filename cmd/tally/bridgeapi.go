@@ -66,7 +66,7 @@ func (c bridgeAPISetCmd) Run(ctx context.Context, s *shell) error {
 		return err
 	}
 	return s.print(a, func(w io.Writer) {
-		fmt.Fprintf(w, "%s is read every %s, the first time within a quarter of a minute; `tally conference bridge api poll` reads it at once.\n", a.URL, time.Duration(a.IntervalSeconds)*time.Second)
+		fmt.Fprintf(w, "%s is read every %s, the first time within a quarter of a minute; `tally conference bridge api poll` reads it at once.\n", a.URL, cellText(time.Duration(a.IntervalSeconds)*time.Second))
 	})
 }
 
@@ -181,9 +181,13 @@ func writeAPI(w io.Writer, a api.BridgeAPI) {
 	f := a.Found
 	tail := ""
 	if t := f.Tail; t != nil {
-		tail = fmt.Sprintf("%s (the next is %d, nothing heard of this run)", t.State, t.Next)
-		if t.Heard > 0 {
+		switch {
+		case t.State == "no-index":
+			tail = "this version does not say which number is the next"
+		case t.Heard > 0:
 			tail = fmt.Sprintf("%s (the next is %d, heard up to %d)", t.State, t.Next, t.Heard-1)
+		default:
+			tail = fmt.Sprintf("%s (the next is %d, nothing heard of this run)", t.State, t.Next)
 		}
 	}
 	learned := ""

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/tallystick/tallystick/api"
 	"github.com/tallystick/tallystick/internal/license"
@@ -168,9 +169,13 @@ func (c ldapShowCmd) Run(ctx context.Context, s *shell) error {
 	}
 	return s.print(l, func(w io.Writer) {
 		m := l.Mapping
+		every := l.Every
+		if d, err := time.ParseDuration(every); err == nil {
+			every = cellText(d)
+		}
 		fields(w, "Source", l.ID, "Name", l.Name, "Server", l.URL, "StartTLS", l.StartTLS, "CA", ca(l), "Signs in as", l.BindDN, "Base DN", l.BaseDN, "Filter", l.Filter,
 			"JID", m.JID, "Name of users", m.Name, "User id", m.UserID, "E-mail", m.Email, "CDR tag", m.CDRTag, "Tenant", l.Tenant, "Personal license", l.Personal,
-			"Paged results", !l.NoPaging, "Read every", l.Every, "Next", l.NextAt, "Users", l.Users)
+			"Paged results", !l.NoPaging, "Read every", every, "Next", l.NextAt, "Users", l.Users)
 		if l.Last != nil {
 			fmt.Fprintln(w, "\nLast reading")
 			writeRun(w, *l.Last)

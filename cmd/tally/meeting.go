@@ -155,14 +155,17 @@ func writeMeeting(w io.Writer, m api.Meeting) {
 // writeSegments says what a meeting takes, segment by segment, and why.
 func writeSegments(w io.Writer, segments []api.Segment) {
 	for _, segment := range segments {
-		user, to := "", "now"
-		if segment.To != nil {
-			to = cellText(segment.To)
+		user, until := "", " to now"
+		switch {
+		case segment.To != nil:
+			until = " to " + cellText(segment.To)
+		case segment.CountedTo != nil:
+			until = " on, no end heard"
 		}
 		if segment.User != "" {
 			user = ", charged to " + cellText(segment.User)
 		}
-		fmt.Fprintf(w, "\n%s to %s: %s%s (rule %s)\n", cellText(segment.From), to, taking(segment), user, segment.Rule)
+		fmt.Fprintf(w, "\n%s%s: %s%s (rule %s)\n", cellText(segment.From), until, taking(segment), user, segment.Rule)
 		writeWhy(w, segment.Why, segment.More)
 		if segment.CountedTo != nil {
 			fmt.Fprintf(w, "  - A license is counted for at most 31 days, as the end may have been lost: this one until %s.\n", cellText(segment.CountedTo))

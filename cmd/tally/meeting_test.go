@@ -44,8 +44,10 @@ func TestWhyOfAMeetingWithoutAnEnd(t *testing.T) {
 	to := from.AddDate(0, 0, 31)
 	var b bytes.Buffer
 	writeSegments(&b, []api.Segment{{From: from, CountedTo: &to, Tag: "cms-smp-plus", Sixths: 6, Rule: "shared"}})
-	if want := "this one until 2024-04-05 09:00:00Z."; !strings.Contains(b.String(), want) {
-		t.Errorf("got %q, want %q in it", b.String(), want)
+	for _, want := range []string{"2024-03-05 09:00:00Z on, no end heard: cms-smp-plus (rule shared)", "this one until 2024-04-05 09:00:00Z."} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("got %q, want %q in it", b.String(), want)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -110,6 +111,9 @@ func readFile(noun, file string, limit int64) ([]byte, error) {
 		return nil, usage("check the name of the file", "the %s cannot be read: %v", noun, err)
 	}
 	defer func() { _ = f.Close() }() // nothing was written
+	if about, err := f.Stat(); err == nil && about.IsDir() {
+		return nil, usage("name a file in it", "the %s cannot be read: %s is a folder", noun, file)
+	}
 	return readAll(noun, file, f, limit)
 }
 
@@ -167,10 +171,13 @@ func printList[T any](s *shell, items []T, nothing, columns string, row func(T) 
 // table aligns columns of text.
 type table struct{ w *tabwriter.Writer }
 
+// inWords finds where a name of a JSON field is of two words.
+var inWords = regexp.MustCompile(`([a-z])([A-Z][a-z])`)
+
 // newTable begins a table whose columns stand in one text, as in "id | name".
 func newTable(w io.Writer, columns string) table {
 	t := table{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
-	fmt.Fprintln(t.w, strings.ToUpper(strings.ReplaceAll(columns, " | ", "\t")))
+	fmt.Fprintln(t.w, strings.ToUpper(strings.ReplaceAll(inWords.ReplaceAllString(columns, "$1 $2"), " | ", "\t")))
 	return t
 }
 
@@ -199,6 +206,14 @@ func cellText(cell any) string {
 			return "-"
 		}
 		return cellText(*v)
+	case time.Duration: // 6h, not 6h0m0s
+		text := v.String()
+		for _, nothing := range []string{"m0s", "h0m"} {
+			if strings.HasSuffix(text, nothing) {
+				text = text[:len(text)-2]
+			}
+		}
+		return text
 	case bool:
 		if v {
 			return "yes"

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/license"
@@ -168,12 +169,26 @@ func (c *Client) away(path string, err error) (time.Duration, error) {
 	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return never, &license.Error{Kind: license.KindUnavailable, Code: "bridge-certificate",
-			Message: fmt.Sprintf("the certificate of the call bridge at %s is not trusted", c.address),
+			Message: fmt.Sprintf("the certificate of the call bridge at %s is not trusted: %s", c.address, briefly(e.Err)),
 			Hint:    "give the issuing certificate with --ca, or the certificate's own SHA-256 fingerprint with --fingerprint", Err: e}
 	}
 	return 0, &license.Error{Kind: license.KindUnavailable, Code: "bridge-away",
-		Message: fmt.Sprintf("the call bridge does not answer at %s%s", c.address, path),
+		Message: fmt.Sprintf("the call bridge does not answer at %s%s: %s", c.address, path, briefly(err)),
 		Hint:    "check that its web administration listens there and that this host may reach it", Err: err}
+}
+
+// briefly says in a few words what went wrong on the network.
+func briefly(err error) string {
+	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		return fmt.Sprintf("the host %q is not known", e.Name)
+	}
+	if e, ok := errors.AsType[syscall.Errno](err); ok {
+		return e.Error()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "it took too long"
+	}
+	return strings.ToValidUTF8(fmt.Sprintf("%.200s", err), "?")
 }
 
 func unusable(path, why string, err error) error {
@@ -194,6 +209,9 @@ func (c *Client) refused(path string, resp *http.Response, body []byte) (time.Du
 			seconds = 0
 		}
 		return time.Duration(min(seconds, 3600)) * time.Second, license.Refuse(license.KindUnavailable, "bridge-busy", "it is asked again at the next turn", "the call bridge at %s is busy", c.address)
+	case status/100 == 3:
+		return never, license.Refuse(license.KindUnavailable, "bridge-answer", "give the address of the web administration itself; nobody is followed with a password",
+			"the call bridge at %s leads elsewhere (%d)", c.address, status)
 	case status == http.StatusNotFound:
 		return never, license.Refuse(license.KindNotFound, "bridge-has-not", "older versions lack some documents", "the call bridge at %s has no %s", c.address, path)
 	}

@@ -2,6 +2,7 @@ package conference
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,7 +74,7 @@ func parseDirectory(doc []byte) (directory.Source, error) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&in); err != nil {
-		return f, badDirectory("it is not the expected JSON: %v", err)
+		return f, badDirectory("it is not the expected JSON: %s", wrongJSON(doc, err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return f, badDirectory("something follows the JSON document, at byte %d", d.InputOffset())
@@ -112,6 +113,21 @@ func badDirectory(message string, args ...any) error {
 	return license.Refuse(license.KindInvalid, "bad-directory",
 		`write {"users":[{"jid":"alice@acme.example","personalLicense":true}],"spaces":[{"id":"…","name":"…","owner":"alice@acme.example"}]}`,
 		"the directory file is refused: "+message, args...)
+}
+
+// wrongJSON words why a document was not read, with the line where that is known.
+func wrongJSON(doc []byte, err error) string {
+	at, text := int64(-1), strings.TrimPrefix(err.Error(), "json: ")
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		at = e.Offset
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		at, text = e.Offset, fmt.Sprintf("%s cannot be a %s", cmp.Or(e.Field, "the document"), e.Value)
+	}
+	if at < 0 {
+		return text
+	}
+	return fmt.Sprintf("line %d, %s", 1+bytes.Count(doc[:min(at, int64(len(doc)))], []byte{'\n'}), text)
 }
 
 // fileReader checks the entries of a directory file and keeps the first refusal.

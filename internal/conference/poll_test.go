@@ -416,6 +416,12 @@ func TestSettingsOfABridgeAPI(t *testing.T) {
 			t.Errorf("a known CA: %+v", s.Failure)
 		}
 		in = p.given()
+		in.Fingerprint = trust.Fingerprint{1}.String()
+		p.set(in)
+		if s := p.poll(); s.Failure == nil || s.Failure.Code != "bridge-certificate" || !strings.Contains(s.Failure.Message, trust.Of(p.bridge.Certificate().Raw).String()) {
+			t.Errorf("with another fingerprint: %+v", s.Failure)
+		}
+		in = p.given()
 		in.Fingerprint = trust.Of(p.bridge.Certificate().Raw).String()
 		if a := p.set(in); a.Trust != "fingerprint" {
 			t.Errorf("got %+v", a)

@@ -10,7 +10,8 @@ import (
 
 // ServiceTLS returns the settings of a client of a server that is none of ours, such as a directory server. It is known by the
 // certificates of CAs in caPEM, or by a pin: the fingerprint of its own certificate, or of a CA's that stands in the chain it
-// presents; with neither, by the roots of the system. The name is checked, but not where its own certificate is pinned.
+// presents; with neither, by the roots of the system. The name is checked, but not where its own certificate is pinned. A certificate that
+// is not trusted is a tls.CertificateVerificationError.
 func ServiceTLS(host string, caPEM []byte, pin *Fingerprint, now func() time.Time) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host, Time: now}
 	switch {
@@ -31,7 +32,12 @@ func ServiceTLS(host string, caPEM []byte, pin *Fingerprint, now func() time.Tim
 		}
 	case pin != nil:
 		config.InsecureSkipVerify = true // replaced by VerifyConnection, not left out
-		config.VerifyConnection = func(cs tls.ConnectionState) error { return pinned(cs.PeerCertificates, host, *pin, now()) }
+		config.VerifyConnection = func(cs tls.ConnectionState) error {
+			if err := pinned(cs.PeerCertificates, host, *pin, now()); err != nil {
+				return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err} // as without a pin
+			}
+			return nil
+		}
 	}
 	return config, nil
 }

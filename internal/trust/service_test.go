@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -54,6 +55,9 @@ func TestServiceTLS(t *testing.T) {
 		err = tls.Client(here, config).HandshakeContext(t.Context())
 		if (err == nil) != tc.good {
 			t.Errorf("%s: got %v, want accepted %t", name, err, tc.good)
+		}
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !tc.good && !ok {
+			t.Errorf("%s: got %v, which is no error of a certificate", name, err)
 		}
 		_, _ = here.Close(), there.Close()
 	}
