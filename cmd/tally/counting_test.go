@@ -33,7 +33,7 @@ func TestCountingVerbs(t *testing.T) {
 	}{
 		{[]string{"conference", "usage"}, 0, []string{"12/6"}},
 		{[]string{"conference", "usage", "--by", "day"}, 0, []string{"cms-smp-plus", "OVER"}},
-		{[]string{"conference", "usage", "--by", "level", "--from", from}, 0, []string{"peak 2", "10m0s", "TAKEN"}},
+		{[]string{"conference", "usage", "--by", "level", "--from", from}, 0, []string{"peak 2", " 10m ", "TAKEN"}},
 		{[]string{"conference", "usage", "--by", "curve", "--from", from}, 0, []string{"AT LEAST", "100.00 %"}},
 		{[]string{"conference", "usage", "--peak"}, 0, []string{"peak 2 at", "mtg_", "no permanent space", "Personal Multiparty Plus (cms-pmp-plus): no use"}},
 		{[]string{"conference", "usage", "--by", "week"}, exitUsage, []string{"hour"}},

@@ -76,6 +76,14 @@ func TestRule33TwoSources(t *testing.T) {
 			}
 		}
 	}
+	// What a tenant says wins over what the system says, also between sources.
+	tenant := Source{Kind: LDAP, ID: "4", Name: "tenant", Tenant: "t", Users: users("a@x")}
+	for _, says := range []Flag{Yes, No} {
+		d := Defaults{System: FlagOf(says == No), Tenants: map[string]Flag{"t": says}}
+		if p := Merge([]Source{all, tenant}, d).People[0]; p.License != (says == Yes) || p.Level != LevelTenant || p.By != "ldap tenant" {
+			t.Errorf("the tenant says %s, the system the opposite: got %+v", says, p)
+		}
+	}
 	if p := Merge([]Source{all, file}, Defaults{}).People[0]; p.Name != "From the file" || p.GUID != "g" {
 		t.Errorf("what one source lacks another gives: got %+v", p)
 	}
@@ -103,7 +111,9 @@ func TestMergeReportsSharedIdentifiers(t *testing.T) {
 	if want := []Clash{{ClashGUID, "g", "a@x", "b@x"}, {ClashUserID, "ines", "a@x", "c@x"}}; !reflect.DeepEqual(got.Clashes, want) {
 		t.Errorf("got %+v, want %+v", got.Clashes, want)
 	}
-	if want := []Space{{"s", "Daily", "a@x"}, {"t", "", "b@x"}}; !reflect.DeepEqual(got.Spaces, want) || len(got.Devices) != 1 {
+	file := Origin{Kind: File, Label: "the directory file"}
+	ldap := Origin{Kind: LDAP, Label: "ldap "}
+	if want := []KnownSpace{{Space{"s", "Daily", "a@x"}, "ldap ", []Origin{file, ldap}}, {Space{"t", "", "b@x"}, file.Label, []Origin{file}}}; !reflect.DeepEqual(got.Spaces, want) || len(got.Devices) != 1 {
 		t.Errorf("got %+v and %+v", got.Spaces, got.Devices)
 	}
 }

@@ -120,6 +120,24 @@ func TestDecideOwnerFirst(t *testing.T) {
 	}
 }
 
+// TestRule14OwnerFirst: the owner's license pays whether or not the owner joins, and whoever joins, before or later, changes neither
+// that nor that a shared one is taken where the owner holds none.
+func TestRule14OwnerFirst(t *testing.T) {
+	t.Parallel()
+	owner, guest := Member{"Ines", "ines@quay.example", second(40)}, Member{"Noor", "noor@quay.example", second(0)}
+	for space, want := range map[string]string{
+		"space-of-ines": "0-100 personal 1 owner ines@quay.example", "space-of-noor": "0-100 shared 1 shared", "space-of-nobody": "0-100 shared 1 shared",
+	} {
+		for _, joined := range [][]Member{nil, {guest}, {guest, owner}, {owner}} {
+			c := call(TypeSpace, space, 0, 1, 40, 3)
+			c.Members = joined
+			if got := lines(Decide(OwnerFirst(), c, quay().directory())); !slices.Equal(got, []string{want}) {
+				t.Errorf("%s with %v: got %q, want %q", space, joined, got, want)
+			}
+		}
+	}
+}
+
 func TestSegmentsSayWhy(t *testing.T) {
 	t.Parallel()
 	got := Decide(OwnerFirst(), call(TypeAdHoc, "", 0, 2, 30, 3), quay().directory())
