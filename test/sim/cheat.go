@@ -172,21 +172,21 @@ func saysSo(reply *wire.SyncAnswer, refused error, code string) bool {
 
 // holdings is what the authority knows of each site: what it has, and what its products use.
 func (t *top) holdings(ctx context.Context, sites []*site) ([]string, error) {
+	licenses, err := t.desk.Licenses(ctx, t.who, t.account, "")
+	if err != nil {
+		return nil, err
+	}
+	used := map[string]int64{}
+	for _, l := range licenses {
+		used[l.VirtualAccount] += l.InUse
+	}
 	out := make([]string, len(sites))
 	for i, s := range sites {
 		row, err := t.sync.Show(ctx, t.who, t.account, s.name)
 		if err != nil {
 			return nil, err
 		}
-		licenses, err := t.desk.Licenses(ctx, t.who, t.account, s.name)
-		if err != nil {
-			return nil, err
-		}
-		used := int64(0)
-		for _, l := range licenses {
-			used += l.InUse
-		}
-		out[i] = fmt.Sprintf("%d given, %d used, site %s", row.Consigned+row.InTransit, used, row.Site)
+		out[i] = fmt.Sprintf("%d given, %d used, site %s", row.Consigned+row.InTransit, used[s.name], row.Site)
 		if s.cheats() { // what it says of its own products is measured by nobody else, and a lie may be the first that its next keys sign
 			out[i] = fmt.Sprintf("%d given", row.Consigned+row.InTransit)
 		}

@@ -99,7 +99,7 @@ func (s *site) newcomer(ctx context.Context, t *top) error {
 
 // rebuild makes the satellite anew on an empty host, with other keys. What its desk had noted of copies since the last file is gone.
 func (s *site) rebuild(ctx context.Context, t *top) error {
-	if err := s.newcomer(ctx, t); err != nil {
+	if err := errors.Join(s.newcomer(ctx, t), s.heed(ctx)); err != nil {
 		return err
 	}
 	if err := s.store.Close(); err != nil {

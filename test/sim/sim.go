@@ -93,6 +93,7 @@ type site struct {
 	lies           int
 
 	jumps, outages int
+	reported       map[string]bool // UDIs of products of which the desk said that they are copies, as far as somebody looked
 }
 
 // Machine implements desk.
@@ -184,7 +185,7 @@ func openTop(ctx context.Context, plan Plan) (*top, error) {
 
 // site joins a satellite, installs its products and buys what they will use.
 func (t *top) site(ctx context.Context, plan Plan, index int) (*site, error) {
-	s := &site{index: index, name: fmt.Sprint("site-", index), rand: rand.New(rand.NewPCG(plan.Seed, uint64(index))), now: Start(), who: t.who, account: t.account}
+	s := &site{index: index, name: fmt.Sprint("site-", index), rand: rand.New(rand.NewPCG(plan.Seed, uint64(index))), now: Start(), who: t.who, account: t.account, reported: map[string]bool{}}
 	s.dir = filepath.Join(plan.Dir, s.name)
 	made, token, err := t.sync.Create(ctx, t.who, t.account, satellite.NewSatellite{Name: s.name})
 	if err != nil {
@@ -261,6 +262,9 @@ func (s *site) between(ctx context.Context, t *top, plan Plan, all *Result) erro
 			}
 		case s.backup != "" && all.Backups <= s.index/5 && since > plan.For/2:
 			all.Backups++
+			if err := s.heed(ctx); err != nil {
+				return err
+			}
 			if err := s.swap(ctx, s.backup, s.database()); err != nil {
 				return err
 			}
@@ -297,6 +301,9 @@ func (s *site) between(ctx context.Context, t *top, plan Plan, all *Result) erro
 		return err
 	}
 	all.Syncs++
+	if err := s.compare(ctx, t, all); err != nil {
+		return err
+	}
 	if out.Restored {
 		all.Noticed++
 		s.ways = s.now // the next one says everything
@@ -493,21 +500,27 @@ func (s *site) clone(ctx context.Context, p *product) error {
 	return c.start(ctx, s.now)
 }
 
+// heed reads what the desk says of copies: at the end, and before it loses what it knows.
+func (s *site) heed(ctx context.Context) error {
+	for page := (authority.Page{Limit: 1000}); ; {
+		rows, next, err := s.desk.Instances(ctx, s.who, s.account, "", page)
+		if err != nil {
+			return err
+		}
+		for _, in := range rows {
+			s.reported[in.UDI] = s.reported[in.UDI] || !in.ForkedAt.IsZero()
+		}
+		if page.After = next; next == "" {
+			return nil
+		}
+	}
+}
+
 // sum adds the site to the result and looks at its books.
 func (s *site) sum(ctx context.Context, all *Result) {
 	all.Jumps, all.Outages = all.Jumps+s.jumps, all.Outages+s.outages
-	forked := map[string]bool{}
 	demand, truth := int64(0), int64(0)
-	for page := (authority.Page{Limit: 1000}); ; {
-		rows, next, err := s.desk.Instances(ctx, s.who, s.account, "", page)
-		all.Trouble = errors.Join(all.Trouble, err)
-		for _, in := range rows {
-			forked[in.UDI] = !in.ForkedAt.IsZero()
-		}
-		if page.After = next; next == "" {
-			break
-		}
-	}
+	all.Trouble = errors.Join(all.Trouble, s.heed(ctx))
 	seen := map[string]bool{}
 	for _, p := range s.products {
 		all.Harm, all.Fair, all.Exchanges = all.Harm+p.harm, all.Fair+p.fair, all.Exchanges+p.way.exchanges
@@ -522,7 +535,7 @@ func (s *site) sum(ctx context.Context, all *Result) {
 		st, err := p.agent.Status(ctx)
 		all.Trouble = errors.Join(all.Trouble, err)
 		all.Clones, all.Restores = all.Clones+p.copies, all.Restores+p.restored
-		known := forked[st.UDI]
+		known := s.reported[st.UDI]
 		switch told := p.copies+p.restored > 0; {
 		case told && known:
 			all.Reported++

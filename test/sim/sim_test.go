@@ -20,7 +20,7 @@ func TestNoHarm(t *testing.T) {
 		plan.Seed = n
 	}
 	plan.Dir = memory(t)
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // memory is cheaper here than time
+	defer debug.SetGCPercent(debug.SetGCPercent(800)) // memory is cheaper here than time
 	began := time.Now()
 	r, err := Play(context.Background(), plan)
 	if err != nil {
