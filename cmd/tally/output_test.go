@@ -95,6 +95,10 @@ func TestAWrongCommandLineSaysWhatToWrite(t *testing.T) {
 		"conference bridge":                  "one of these comes after `tally conference bridge`: add, list, show,",
 		"conference bridge remove everybody": "one of these comes after `tally conference bridge`: add, list, show,",
 		"reservation confirm A3":             "write: tally reservation confirm RESERVATION CODE; `tally reservation confirm --help` says more",
+		"sync privacy none hostnames":        "tally sync privacy none, or name what is to stay",
+		"sync join --answer y -o x":          "tally sync join TOKENFILE -o FILE writes the request, tally sync join --answer FILE completes",
+		"satellite create X --days 0":        "choose 1 to 365 days",
+		"satellite invite X --days 0":        "choose 1 to 365 days",
 		"nothing":                            "one of these comes after `tally`: demo, bootstrap, serve,",
 	} {
 		if got := call(t, strings.Fields(line)...); got.code != exitUsage || !strings.Contains(got.stderr, "hint: "+want) {

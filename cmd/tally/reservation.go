@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/tallystick/tallystick/api"
+	"github.com/tallystick/tallystick/internal/authority"
 	"github.com/tallystick/tallystick/internal/license"
 	"github.com/tallystick/tallystick/internal/qrcode"
 	"github.com/tallystick/tallystick/internal/trust"
@@ -259,7 +261,8 @@ func (c reservationReleaseCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	if err := s.confirm(c.Yes, "%s may ask for a reservation again; you answer for it that it does not use the old one any more.", cellText(old.UDI)); err != nil {
+	if err := s.confirm(c.Yes, "%s may ask for a reservation again; you answer for it that it does not use the old one any more, %s with %s.",
+		cellText(old.UDI), old.ID, sumText(old.Licenses, old.Type)); err != nil {
 		return err
 	}
 	done, err := r.ReleaseReservation(ctx, account, old.ID)
@@ -448,8 +451,20 @@ func (c rehostApproveCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	if err := s.confirm(c.Yes, "The licenses of the dead product go to the new one at once. Whatever the old product still uses is counted by nobody."); err != nil {
+	all, err := gather(s, "rehosts", r.Rehosts(ctx, account))
+	if err != nil {
 		return err
+	}
+	if i := slices.IndexFunc(all, func(v api.Rehost) bool { return v.ID == c.Rehost }); i >= 0 && all[i].State == string(authority.RehostWaiting) {
+		w := all[i]
+		old, err := r.Reservation(ctx, account, w.Reservation)
+		if err != nil {
+			return err
+		}
+		if err := s.confirm(c.Yes, "%s of the reservation %s of the dead product %s go to the new product %s at once (%s asked: %s). Whatever the old product still uses is counted by nobody.",
+			sumText(old.Licenses, old.Type), old.ID, cellText(w.UDI), cellText(w.NewUDI), cellText(w.AskedBy), cellText(w.Reason)); err != nil {
+			return err
+		}
 	}
 	made, err := r.ApproveRehost(ctx, account, c.Rehost)
 	if err != nil {

@@ -20,6 +20,9 @@ type satelliteCreateCmd struct {
 
 // Run makes a satellite and prints its token, once.
 func (c satelliteCreateCmd) Run(ctx context.Context, s *shell) error {
+	if err := checkDays(c.Days); err != nil {
+		return err
+	}
 	r, account, err := s.in(ctx)
 	if err != nil {
 		return err
@@ -55,6 +58,9 @@ type satelliteInviteCmd struct {
 
 // Run makes a new token for a satellite that lost its database or keys.
 func (c satelliteInviteCmd) Run(ctx context.Context, s *shell) error {
+	if err := checkDays(c.Days); err != nil {
+		return err
+	}
 	r, account, err := s.in(ctx)
 	if err != nil {
 		return err

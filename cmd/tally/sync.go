@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/api"
@@ -31,6 +32,9 @@ type syncJoinCmd struct {
 func (c syncJoinCmd) Run(ctx context.Context, s *shell) error {
 	if (c.Token == "") == (c.Answer == "") {
 		return usage("tally sync join TOKENFILE --upstream URL, or TOKENFILE -o FILE and later --answer FILE", "either a token or --answer is needed")
+	}
+	if c.Answer != "" && c.Output != "" {
+		return usage("tally sync join TOKENFILE -o FILE writes the request, tally sync join --answer FILE completes", "-o and --answer are two steps")
 	}
 	if c.Answer != "" {
 		file, err := s.read("answer", c.Answer, satellite.MaxFile)
@@ -271,13 +275,16 @@ type syncPrivacyCmd struct {
 
 // Run says what does not leave the site.
 func (c syncPrivacyCmd) Run(ctx context.Context, s *shell) error {
+	keep := c.Keep
+	if slices.Contains(keep, "none") {
+		if len(keep) > 1 {
+			return usage("tally sync privacy none, or name what is to stay", "none and %s contradict each other", join(slices.DeleteFunc(keep, func(k string) bool { return k == "none" })))
+		}
+		keep = []string{}
+	}
 	r, account, err := s.in(ctx)
 	if err != nil {
 		return err
-	}
-	keep := c.Keep
-	if len(keep) == 1 && keep[0] == "none" {
-		keep = []string{}
 	}
 	v, err := r.SetSync(ctx, account, api.SyncSettings{Privacy: keep})
 	if err != nil {

@@ -21,8 +21,8 @@ type tokenCreateCmd struct {
 
 // Run makes a token and prints its text, once.
 func (c tokenCreateCmd) Run(ctx context.Context, s *shell) error {
-	if c.Days < license.TokenDaysMin || c.Days > license.TokenDaysMax {
-		return usage(fmt.Sprintf("choose %d to %d days", license.TokenDaysMin, license.TokenDaysMax), "a token cannot last %s", counted(int64(c.Days), "day", "days"))
+	if err := checkDays(c.Days); err != nil {
+		return err
 	}
 	if c.MaxUses != nil && *c.MaxUses < 1 {
 		return usage("leave --max-uses out for no limit", "a token cannot have %d uses", *c.MaxUses)
@@ -53,6 +53,14 @@ func (c tokenCreateCmd) Run(ctx context.Context, s *shell) error {
 		}
 		fmt.Fprintf(s.stderr, "Token %s for %s is good until %s.%s\n", t.ID, cellText(t.VirtualAccount), cellText(t.ExpiresAt), once)
 	})
+}
+
+// checkDays refuses a token that lasts too short or too long, also 0 days, which is no word for the usual.
+func checkDays(days int) error {
+	if days < license.TokenDaysMin || days > license.TokenDaysMax {
+		return usage(fmt.Sprintf("choose %d to %d days", license.TokenDaysMin, license.TokenDaysMax), "a token cannot last %s", counted(int64(days), "day", "days"))
+	}
+	return nil
 }
 
 type tokenListCmd struct {

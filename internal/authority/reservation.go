@@ -235,6 +235,15 @@ func (a *Authority) plan(ctx context.Context, d *desk, va string, old []license.
 	for _, r := range license.Comply(a.catalog, in.pools(va, d.now)) {
 		free[r.Tag] = r.Available
 	}
+	for _, tag := range slices.Sorted(maps.Keys(want)) {
+		if !a.catalog.Knows(tag) && !slices.ContainsFunc(in.holdings, func(h db.HoldingsRow) bool { return h.Tag == string(tag) }) {
+			no := license.Refuse(license.KindRefused, license.FactUnknownKind, "`tally license list` shows the tags", "nothing was ever ordered under the tag %s, and the catalog does not know it", tag)
+			if like := a.catalog.Nearest(tag); like != "" {
+				no.Hint = fmt.Sprintf("is %s meant? %s", like, no.Hint)
+			}
+			return nil, no
+		}
+	}
 	var pool []license.ReservedLot
 	for _, h := range in.holdings {
 		if h.Place == poolPlace(va) {

@@ -150,6 +150,39 @@ func (c *Catalog) Name(tag Tag) string {
 // Knows says whether the catalog has the tag.
 func (c *Catalog) Knows(tag Tag) bool { _, ok := c.entries[tag]; return ok }
 
+// Nearest is the tag of the catalog that is most like one that it does not know, empty where none is alike: at most a third of its
+// characters differ.
+func (c *Catalog) Nearest(tag Tag) Tag {
+	best, least := Tag(""), len(tag)/3+1
+	for _, t := range c.order {
+		if n := edits(string(tag), string(t)); n < least {
+			best, least = t, n
+		}
+	}
+	return best
+}
+
+// edits is how many characters have to be put in, left out or changed to make one text of the other.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := before
+			if a[i] != b[j] {
+				change++
+			}
+			before = row[j+1]
+			row[j+1] = min(change, before+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
+
 // SKU finds a part number.
 func (c *Catalog) SKU(number string) (SKU, bool) { s, ok := c.skus[number]; return s, ok }
 

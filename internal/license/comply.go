@@ -158,7 +158,7 @@ func explain(c *Catalog, p Pool, row *Row) {
 	case p.Leaving: // neither ordering nor transferring reaches it
 		why = append(why, Fact{Code: FactHelpDesk, Tag: tag})
 	case !c.Knows(row.Tag) && row.Quantity == 0 && len(p.Changes) == 0:
-		why = append(why, Fact{Code: FactUnknownKind, Tag: tag}) // ordering would not help: nobody sells it
+		why = append(why, Fact{Code: FactUnknownKind, Tag: tag, Other: string(c.Nearest(row.Tag))}) // ordering would not help: nobody sells it
 	default:
 		for _, s := range p.Elsewhere {
 			why = append(why, Fact{Code: FactHelpMove, Tag: tag, Other: s.VirtualAccount, Count: s.Free})

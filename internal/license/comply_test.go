@@ -3,6 +3,7 @@ package license
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,6 +140,17 @@ func BenchmarkComply100(b *testing.B) {
 	for b.Loop() {
 		if len(Comply(c, pools)) != 100 {
 			b.Fatal("want 100 rows")
+		}
+	}
+}
+
+// TestUnknownTag: use of a tag that nobody sells is not told to order it, and is told of the tag that it is like.
+func TestUnknownTag(t *testing.T) {
+	t.Parallel()
+	for tag, like := range map[Tag]string{"nonsense": "", "cms-smp-plas": "cms-smp-plus", "cmssmpplus": "cms-smp-plus"} {
+		why := Comply(DefaultCatalog(), []Pool{{Tag: tag, Demand: 2}})[0].Why
+		if last := why[len(why)-1]; why[0].Code != FactShort || last.Code != FactUnknownKind || last.Other != like || strings.HasSuffix(last.Text(), "meant?") != (like != "") {
+			t.Errorf("%s: %+v", tag, why)
 		}
 	}
 }

@@ -32,7 +32,7 @@ const (
 	FactHelpMove    = "help-transfer" // virtual account Other has Count free
 	FactHelpOrder   = "help-order"    // Count more would be enough
 	FactHelpDesk    = "help-register" // nothing is given to this desk any more, a satellite that is or was removed: its products belong elsewhere
-	FactUnknownKind = "unknown-tag"   // no catalog entry and no order has this tag
+	FactUnknownKind = "unknown-tag"   // no catalog entry and no order has this tag; Other is like it
 	FactCameBack    = "came-back"     // Count have come back from the satellite of the virtual account, which is being removed
 )
 
@@ -75,7 +75,11 @@ func (f Fact) Text() string {
 	case FactCameBack:
 		return fmt.Sprintf("%s come back from the satellite, which is being removed: not counted above, as they cover nothing there any more. Transfer them to where they are needed.", plural(f.Count, "license has", "licenses have"))
 	case FactUnknownKind:
-		return fmt.Sprintf("Nothing was ever ordered under the tag %s and the catalog does not know it: check the spelling on the product.", f.Tag)
+		text := fmt.Sprintf("Nothing was ever ordered under the tag %s and the catalog does not know it: check the spelling on the product.", f.Tag)
+		if f.Other != "" {
+			text += fmt.Sprintf(" Is %s meant?", f.Other)
+		}
+		return text
 	}
 	if text, ok := f.syncText(); ok {
 		return text

@@ -266,7 +266,7 @@ func (a *answering) exchange(ctx context.Context, b *authority.Books, row db.Sat
 		return nil, err
 	}
 	if left {
-		if err := a.part(ctx, b, &row, row.Name); err != nil {
+		if err := a.part(ctx, b, &row, "the satellite "+row.Name); err != nil {
 			return nil, err
 		}
 		if err := save(ctx, b.Tx, row); err != nil {

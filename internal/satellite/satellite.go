@@ -211,6 +211,9 @@ func attach(ctx context.Context, b *authority.Books, row db.SatelliteRow, refs [
 		return nil, err
 	}
 	if len(refs) == 0 {
+		if slices.ContainsFunc(rows, func(v db.VirtualAccount) bool { return v.VaID == b.Account().DefaultVa && v.NameKey == row.NameKey }) {
+			return nil, license.Refuse(license.KindRefused, "default-virtual-account", "choose another name, or virtual accounts for it", "%q is the default virtual account, which cannot be a satellite's", row.Name)
+		}
 		name, err := b.UniqueVAName(ctx, "", row.Name, "satellite")
 		if err != nil {
 			return nil, err
