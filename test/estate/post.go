@@ -87,6 +87,11 @@ func (p *Post) Body() []byte {
 func (e *Estate) Streams() [][]Post {
 	var out [][]Post
 	for i, b := range e.bridges {
+		for _, run := range b.runs {
+			for _, r := range run.records {
+				r.text = r.inside()
+			}
+		}
 		for receiver := range e.Receivers {
 			var posts []Post
 			for n, r := range b.runs {

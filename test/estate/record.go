@@ -26,7 +26,7 @@ type record struct {
 	seconds   int64  // on ends
 	empty     int    // which of four ways to say that there is no owner
 
-	text string // rendered once
+	text string // what inside makes, once and before anybody posts it
 }
 
 // rank orders what a bridge makes in one second.
@@ -37,9 +37,6 @@ func (r *record) rank() int {
 
 // xml writes the record as the receiver gets it that counts it with this index.
 func (r *record) xml(b *strings.Builder, index int, missing int64) {
-	if r.text == "" {
-		r.text = r.inside()
-	}
 	fmt.Fprintf(b, `<record type="%s" time="%s" recordIndex="%d" correlatorIndex="%d"`, r.kind, time.Unix(r.at, 0).UTC().Format(time.RFC3339), index, r.correlator)
 	if missing > 0 {
 		fmt.Fprintf(b, ` numPreceedingRecordsMissing="%d"`, missing)
