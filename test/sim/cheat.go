@@ -20,6 +20,9 @@ import (
 // cheats is whether the site's satellite runs another program, which has its keys and lies.
 func (s *site) cheats() bool { return s.index%5 == 1 }
 
+// willCheat is whether the site lies at the time now.
+func (s *site) willCheat(now time.Time) bool { return s.cheats() && now.Sub(s.cheated) >= cheatEvery }
+
 // cheatEvery is how often it lies; each time in the next way.
 const cheatEvery = 40 * day
 
@@ -70,7 +73,7 @@ var tricks = []trick{
 // cheat lies to the authority in one way, and to a product of another site in another. The authority has to say so, and what is known of
 // every site has to be as it was.
 func (s *site) cheat(ctx context.Context, t *top, sites []*site, all *Result) error {
-	if !s.cheats() || len(sites) < 2 || s.now.Sub(s.cheated) < cheatEvery {
+	if len(sites) < 2 || !s.willCheat(s.now) {
 		return nil
 	}
 	s.cheated = s.now
@@ -115,7 +118,10 @@ func (s *site) cheat(ctx context.Context, t *top, sites []*site, all *Result) er
 	// A product of the victim meets this satellite where it looks for its own.
 	for _, p := range victim.products {
 		if p.joined && p.copies == 0 && p.way.desk == desk(victim) {
-			p.way.desk = &liar{keys: s.desk.Keys(), borrowed: victim.desk.Keys(), honest: victim, to: p, left: 3}
+			mine, theirs := s.desk.Keys().SignerChain(), victim.desk.Keys().SignerChain()
+			p.way.desk = &liar{
+				keys: s.desk.Keys(), chains: [][][]byte{theirs, {mine[0], theirs[1], mine[1], mine[2]}, mine}, honest: victim, to: p, left: 3,
+			}
 			all.Lies += 3
 			break
 		}
@@ -208,11 +214,12 @@ func (s *site) sumCheats(all *Result) {
 // liar is a satellite that answers in the place of another: it tells products that they were removed, by its own keys, by its own with the
 // certificate of the other's in the chain, and by the other's name without its key. Then the other one answers again.
 type liar struct {
-	keys, borrowed *trust.Keys
-	honest         desk
-	to             *product
-	left           int
-	believed       bool
+	keys     *trust.Keys
+	chains   [][][]byte // those that it told lies by, last first, as they were when it began
+	honest   desk
+	to       *product
+	left     int
+	believed bool
 }
 
 // Machine implements desk.
@@ -234,9 +241,8 @@ func (l *liar) Machine(ctx context.Context, verb string, envelope []byte) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	mine, theirs := l.keys.SignerChain(), l.borrowed.SignerChain()
-	chain := [][][]byte{theirs, {mine[0], theirs[1], mine[1], mine[2]}, mine}[l.left-1]
 	l.left--
+	chain := l.chains[l.left]
 	_, instance, _ := bytes.Cut([]byte(h.KeyID), []byte("/"))
 	return l.keys.Seal(trust.Header{Kind: wire.KindRefusal, Audience: string(instance), Number: h.Number, Chain: chain}, said), nil
 }

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,6 +93,9 @@ type site struct {
 	cheated        time.Time
 	lies           int
 
+	running sync.WaitGroup // the window that it plays
+	failed  error
+
 	jumps, outages int
 	reported       map[string]bool // UDIs of products of which the desk said that they are copies, as far as somebody looked
 }
@@ -101,7 +105,19 @@ func (s *site) Machine(ctx context.Context, verb string, envelope []byte) ([]byt
 	return s.desk.Machine(ctx, verb, envelope)
 }
 
-// Play plays a plan. Within a window of time sites run side by side; between them files are carried, one after the other.
+// begin lets the site run to the end of a window.
+func (s *site) begin(ctx context.Context, end time.Time) {
+	s.running.Go(func() { s.failed = s.play(ctx, end) })
+}
+
+// wait waits until the site has run to the end of its window.
+func (s *site) wait() error {
+	s.running.Wait()
+	return s.failed
+}
+
+// Play plays a plan. Within a window of time sites run side by side; at its end files are carried, one after the other, and a site whose
+// turn is over runs on. Only where one of them is to cheat all others wait, for a lie concerns two of them.
 func Play(ctx context.Context, plan Plan) (Result, error) {
 	var all Result
 	top, err := openTop(ctx, plan)
@@ -114,30 +130,49 @@ func Play(ctx context.Context, plan Plan) (Result, error) {
 		if sites[i], err = top.site(ctx, plan, i); err != nil {
 			return all, fmt.Errorf("site %d: %w", i, err)
 		}
-		defer func() { _ = sites[i].store.Close() }()
+		defer func() {
+			_ = sites[i].wait()
+			_ = sites[i].store.Close()
+		}()
 	}
-	failed := make([]error, plan.Sites)
 	end := Start().Add(plan.For)
+	runOn := func(s *site, now time.Time) {
+		if now.Before(end) {
+			s.begin(ctx, now)
+		}
+	}
+	for _, s := range sites {
+		runOn(s, Start().Add(window))
+	}
 	for now := Start().Add(window); now.Before(end); now = now.Add(window) {
-		var running sync.WaitGroup
-		for i, s := range sites {
-			running.Go(func() { failed[i] = s.play(ctx, now) })
-		}
-		running.Wait()
-		if err := errors.Join(failed...); err != nil {
-			return all, err
-		}
 		top.now = now
 		if err := top.replaceKeys(plan, &all); err != nil {
 			return all, err
 		}
+		together := slices.ContainsFunc(sites, func(s *site) bool { return s.willCheat(now) })
+		if together {
+			for _, s := range sites {
+				_ = s.wait() // asked again below
+			}
+		}
 		for _, s := range sites {
+			if err := s.wait(); err != nil {
+				return all, fmt.Errorf("site %d: %w", s.index, err)
+			}
 			s.now = later(s.now, now)
 			if err := errors.Join(s.keyEvents(ctx, top, plan, &all), s.cheat(ctx, top, sites, &all)); err != nil {
 				return all, fmt.Errorf("site %d: %w", s.index, err)
 			}
 			if err := s.between(ctx, top, plan, &all); err != nil {
 				return all, fmt.Errorf("site %d: %w", s.index, err)
+			}
+			if !together {
+				runOn(s, now.Add(window))
+			}
+		}
+		if together {
+			for _, s := range sites {
+				runOn(s, now.Add(window))
 			}
 		}
 	}
