@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/tallystick/tallystick/agent"
@@ -15,29 +16,50 @@ import (
 
 const day = 24 * time.Hour
 
-// machine is the host of one product. Its time of day may be wrong by any amount; how long it has run is right.
+// machine is the host of one product. Its time of day may be wrong by any amount; how long it has run is right. The agent asks
+// it in the background as well; only the play changes it.
 type machine struct {
+	mu     sync.Mutex    // guards what follows, where the agent reads it
 	true   time.Time     // what the time is
 	wrong  time.Duration // what its clock shows beyond that
 	booted time.Time
 	boot   int
 }
 
-func (m *machine) now() time.Time { return m.true.Add(m.wrong) }
+func (m *machine) now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.true.Add(m.wrong)
+}
+
+func (m *machine) set(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
+}
 
 func (m *machine) uptime() (string, time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return fmt.Sprint(m.boot), m.true.Sub(m.booted)
 }
 
 // disk keeps a product's state and what it was before.
 type disk struct {
+	mu    sync.Mutex // guards raw
 	raw   []byte
 	saved [][]byte // snapshots that somebody took
 }
 
-func (d *disk) Load(context.Context) ([]byte, error) { return d.raw, nil }
+func (d *disk) Load(context.Context) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.raw, nil
+}
 
 func (d *disk) Save(_ context.Context, state []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.raw = state
 	return nil
 }
@@ -128,7 +150,7 @@ type product struct {
 
 // start makes the process anew over the kept state, as after a restart of the machine.
 func (p *product) start(ctx context.Context, at time.Time) error {
-	p.m.true, p.m.booted, p.m.boot = at, at, p.m.boot+1
+	p.m.set(func() { p.m.true, p.m.booted, p.m.boot = at, at, p.m.boot+1 })
 	var err error
 	p.agent, err = agent.New(&p.disk, agent.Options{Transport: &p.way, Now: p.m.now, Uptime: p.m.uptime, Rand: p.way.rand.Float64})
 	if err != nil {
@@ -142,7 +164,7 @@ func (p *product) start(ctx context.Context, at time.Time) error {
 
 // work lets the product do at the time at whatever is due, and says when it is to be asked again.
 func (p *product) work(ctx context.Context, at time.Time) error {
-	p.m.true = at
+	p.m.set(func() { p.m.true = at })
 	p.look()
 	if !p.joined && !p.joins.IsZero() && !at.Before(p.joins) {
 		err := p.agent.Register(ctx, p.token, false)

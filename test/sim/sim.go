@@ -481,8 +481,8 @@ func (s *site) plan(length time.Duration) {
 			}
 			s.jumps++
 			t := at(0, 40*day)
-			add(t, func(context.Context) error { p.m.wrong = wrong; soon(); return nil })
-			add(t.Add(time.Duration(s.rand.Int64N(int64(30*day)))), func(context.Context) error { p.m.wrong = 0; soon(); return nil })
+			add(t, func(context.Context) error { p.m.set(func() { p.m.wrong = wrong }); soon(); return nil })
+			add(t.Add(time.Duration(s.rand.Int64N(int64(30*day)))), func(context.Context) error { p.m.set(func() { p.m.wrong = 0 }); soon(); return nil })
 		case 1: // cut off from the desk
 			if s.late() {
 				break
@@ -506,7 +506,7 @@ func (s *site) plan(length time.Duration) {
 				return nil
 			})
 			add(t.Add(time.Duration(s.rand.Int64N(int64(90*day)))), func(ctx context.Context) error {
-				p.disk.raw = p.disk.saved[0]
+				_ = p.disk.Save(ctx, p.disk.saved[0])
 				switch n := p.way.exchanges - exchanges; {
 				case n > 2: // more than one answer that may have been lost
 					p.restored++
@@ -528,7 +528,7 @@ func (s *site) plan(length time.Duration) {
 func (s *site) clone(ctx context.Context, p *product) error {
 	c := &product{name: p.name, policy: p.policy, tag: p.tag, uses: p.uses, joined: true, joins: p.joins, next: s.now}
 	c.disk.raw = p.disk.raw
-	c.m = machine{wrong: p.m.wrong, boot: p.m.boot + 500_000}
+	c.m.wrong, c.m.boot = p.m.wrong, p.m.boot+500_000
 	c.way = way{desk: s, m: &c.m, site: s, rand: rand.New(rand.NewPCG(s.rand.Uint64(), 1))}
 	p.copies++
 	s.products = append(s.products, c)
