@@ -66,6 +66,13 @@ func TestImportDirectory(t *testing.T) {
 		if got.Version != 2 || got.Users != 0 || got.Spaces != 1 || got.ImportedBy != "admin" || got.ImportedAt.IsZero() {
 			t.Errorf("got %+v", got)
 		}
+		// A GUID that two users have names nobody, here as in a decision.
+		shared, err := h.engine.ImportDirectory(t.Context(), "admin", h.account, []byte(`{"users":[{"jid":"a@acme.example","guid":"00112233-4455-6677-8899-aabbccddeeff"},
+			{"jid":"b@acme.example","guid":"00112233-4455-6677-8899-aabbccddeeff"}],"spaces":[{"id":"S","owner":"00112233-4455-6677-8899-aabbccddeeff"}]}`))
+		must(t, err)
+		if shared.Users != 2 || shared.UnknownOwners != 1 {
+			t.Errorf("got %+v, want one space whose owner is not known", shared)
+		}
 	})
 }
 

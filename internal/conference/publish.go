@@ -36,23 +36,16 @@ func publish(ctx context.Context, tx *store.Tx, chain *store.LockedAccount, conf
 
 func (f content) summary() DirectorySummary {
 	sum := DirectorySummary{Users: int64(len(f.users)), Spaces: int64(len(f.spaces)), Devices: int64(len(f.devices))}
+	users := make([]meeting.User, 0, len(f.users))
 	for _, u := range f.users {
 		if u.Personal {
 			sum.Personal++
 		}
+		users = append(users, meeting.User{JID: u.Jid, GUID: u.Guid})
 	}
-	guids := map[meeting.GUID]bool{}
-	for _, u := range f.users {
-		if g, ok := meeting.ParseGUID(u.Guid); ok {
-			guids[g] = true
-		}
-	}
+	known := meeting.NewDirectory(0, users, nil, nil)
 	for _, s := range f.spaces {
-		_, known := f.users[s.Owner]
-		if g, ok := meeting.ParseGUID(s.Owner); ok {
-			known = known || guids[g] || guids[g.Swapped()]
-		}
-		if s.Owner != "" && !known {
+		if _, ok := known.Owner(s.Owner); !ok && s.Owner != "" {
 			sum.UnknownOwners++
 		}
 	}

@@ -103,6 +103,11 @@ func leaf(node *kong.Node, text string) error {
 
 // unreadable words an error about a value, empty for another error.
 func unreadable(values []*kong.Value, text string) string {
+	if head, got, ok := strings.Cut(text, " but got "); ok {
+		if name, _, ok := strings.Cut(head, " must be one of "); ok {
+			return noneOf(values, name, got)
+		}
+	}
 	name, wanted, _ := strings.Cut(text, ": ")
 	wanted, got, ok := strings.Cut(wanted, " but got ")
 	none := wanted == "missing value" || strings.Contains(got, `"EOL"`)
@@ -120,6 +125,17 @@ func unreadable(values []*kong.Value, text string) string {
 			return fmt.Sprintf("%s is no whole number, which %s needs", got, described(v))
 		}
 		return fmt.Sprintf("%s is no value for %s", got, described(v))
+	}
+	return ""
+}
+
+// noneOf words the error about a value that is none of a few.
+func noneOf(values []*kong.Value, name, got string) string {
+	for _, v := range values {
+		if name == v.ShortSummary() {
+			known := slices.DeleteFunc(v.EnumSlice(), func(s string) bool { return s == "" }) // which is the default
+			return fmt.Sprintf("%s is no value for %s; it is one of %s", got, placed(v), strings.Join(known, ", "))
+		}
 	}
 	return ""
 }

@@ -21,7 +21,8 @@ type line struct {
 		} `cmd:"" help:"Water."`
 		Cut struct {
 			Tree  string `arg:""`
-			Where string `arg:"" optional:""`
+			Where string `arg:"" optional:"" enum:"low,high," default:""`
+			With  string `enum:"saw,axe," default:"" placeholder:"TOOL"`
 		} `cmd:"" help:"Cut."`
 	} `cmd:"" help:"Plants."`
 }
@@ -36,6 +37,8 @@ func TestRefusals(t *testing.T) {
 		{"plant wter", `unexpected argument wter, did you mean "water"?`, "one of these comes after `garden plant`: water, cut"},
 		{"plant cut", "`garden plant cut` lacks TREE", cut},
 		{"plant cut oak low fast", "unexpected argument fast", cut},
+		{"plant cut oak top", `"top" is no value for WHERE; it is one of low, high`, cut},
+		{"plant cut oak low --with knife", `"knife" is no value for --with TOOL; it is one of saw, axe`, cut},
 		{"plant water", "`garden plant water` lacks TREE (tree by name), LITERS… (UDI of cans, such as can=5) and --why TEXT (why it is dry)", water},
 		{"plant water oak", "`garden plant water` lacks LITERS… (UDI of cans, such as can=5) and --why TEXT (why it is dry)", water},
 		{"plant water oak 3", "`garden plant water` lacks --why TEXT (why it is dry)", water},
