@@ -1,6 +1,9 @@
 package meeting
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Fact is one reason of a decision: what is stored and compared. Sentences are
 // rendered from it and may change; codes and argument names stay.
@@ -237,6 +240,9 @@ func (f Fact) helpText() string {
 	case HelpScheduler:
 		return "What would help if this meeting was booked: a scheduler that passes the owner (TMS 15.6 or later), and a booking by somebody who is in the directory with a personal license."
 	case HelpPassed:
+		if strings.Contains(strings.TrimSpace(passed), " ") {
+			return fmt.Sprintf("What would help: a booking program that passes the owner's sign-in name; “%s” looks like a display name, which several people may have.", passed)
+		}
 		return fmt.Sprintf("What would help: a user of the directory with the sign-in name “%s” who holds a personal license.", UserID(passed)) + later
 	case HelpPassedOnce:
 		return "What would help: sign-in names that are different, or owners passed as JIDs."

@@ -81,6 +81,11 @@ func TestFactsReadAsAnswers(t *testing.T) {
 			"What would help: call control that passes the user (CUCM 10.5 or later, call bridge 2.1 or later), with the same Active Directory behind call control and this directory."}},
 		{named1(booked, `QUAY\imoe`), []string{
 			`“QUAY\imoe” was passed as the owner of the meeting. That is ines@quay.example by sign-in name, who holds a personal license, so the meeting is charged to that license.`}},
+		{named1(booked, "Ines Moe"), []string{
+			"The space “TMS_Scheduled_Meeting_1” (space-of-nobody) is in the directory but has no owner there.",
+			"“Ines Moe” was passed as the owner of the meeting. It is no GUID, as call control passes, and neither the sign-in name nor the JID of anybody in the directory.",
+			"Nobody's personal license applies, so the meeting takes one shared license while anybody takes part.",
+			"What would help: a booking program that passes the owner's sign-in name; “Ines Moe” looks like a display name, which several people may have."}},
 		{named1(booked, "noor"), []string{
 			"The space “TMS_Scheduled_Meeting_1” (space-of-nobody) is in the directory but has no owner there.",
 			"“noor” was passed as the owner of the meeting. That is noor@quay.example by sign-in name, who holds no personal license.",
