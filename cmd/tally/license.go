@@ -145,7 +145,7 @@ func (c licenseTransferCmd) Run(ctx context.Context, s *shell) error {
 	if done.AskedBack > 0 {
 		held := ""
 		if done.InUse > 0 {
-			held = fmt.Sprintf(".\nIts products use %d of %s there, as it has said last, and %d are left for them when all has come", done.InUse, c.Tag, done.Left)
+			held = fmt.Sprintf(".\nIts products use %d of %s there, as it has said last, and have %d left when all has come", done.InUse, c.Tag, done.Left)
 		}
 		if done.AskedReserved > 0 {
 			held += fmt.Sprintf(".\nReservations there hold %d of them, as far as it has said: these come when their products return them", done.AskedReserved)

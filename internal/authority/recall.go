@@ -58,7 +58,7 @@ func (d *desk) recall(ctx context.Context, t Transfer, from, to db.VirtualAccoun
 		}
 		done.Asked += wanted[lot]
 	}
-	done.Left = max(0, b.sum(t.Tag, d.now)-done.Asked)
+	done.Left = b.left(t.Tag, wanted, d.now)
 	demand, err := d.DemandOfAccount(ctx, account)
 	for _, u := range demand {
 		if u.VaID == from.VaID && u.Tag == string(t.Tag) {
@@ -84,18 +84,18 @@ func arriving(legs []leg) map[string]int64 {
 
 // below is what can be asked back of a virtual account of a satellite, lot by lot: what is free there and what reservations hold
 // there, as far as the satellite has said. What was asked back already of any of its virtual accounts is left out, the free ones
-// first. stock are the virtual account's counts by lot.
+// first. own is what the virtual account has less what was asked of it, and stock are its counts by lot.
 type below struct {
-	free, reserved []db.HoldingsAtRow
-	stock          map[string]db.SatelliteStock
+	free, reserved, own []db.HoldingsAtRow
+	stock               map[string]db.SatelliteStock
 }
 
-// sum is how many of a tag that count at now can be asked back.
-func (b below) sum(tag license.Tag, now time.Time) (n int64) {
-	for _, h := range slices.Concat(b.free, b.reserved) {
+// left is how many of a tag that count at now stay when all has come that was asked for, wanted too.
+func (b below) left(tag license.Tag, wanted map[string]int64, now time.Time) (n int64) {
+	for _, h := range b.own {
 		lot := license.Lot{Start: store.At(h.StartsAt), End: store.At(h.EndsAt)}
 		if h.Tag == string(tag) && lot.Counts(now) {
-			n += h.Quantity
+			n += max(0, h.Quantity-wanted[h.LotID])
 		}
 	}
 	return n
@@ -158,6 +158,10 @@ func (d *desk) below(ctx context.Context, va db.VirtualAccount) (below, error) {
 		}
 		if row.Quantity = can - row.Quantity; row.Quantity > 0 {
 			b.reserved = append(b.reserved, row)
+		}
+		asked := max(0, b.stock[lot].Asked-b.stock[lot].Burnt)
+		if row.Quantity = min(s.own-asked, s.all-pending[lot]); row.Quantity > 0 {
+			b.own = append(b.own, row)
 		}
 	}
 	return b, nil

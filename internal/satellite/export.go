@@ -297,11 +297,15 @@ func (s *Sync) giveBack(ctx context.Context, b *authority.Books, up db.Upstream)
 	if err != nil {
 		return g, nil, err
 	}
-	pool, tags := map[spot]int64{}, map[string]license.Tag{}
+	pool, reserved, tags := map[spot]int64{}, map[string]int64{}, map[string]license.Tag{}
 	for _, h := range held {
+		if h.Place != authority.OutPlace {
+			reserved[h.LotID] += h.Quantity
+		}
 		for _, v := range vas {
 			if h.Place == authority.PoolPlace(v.VaID) {
 				pool[spot{v.VaID, h.LotID}] = h.Quantity
+				reserved[h.LotID] -= h.Quantity
 			}
 		}
 		tags[h.LotID] = license.Tag(h.Tag)
@@ -327,7 +331,9 @@ func (s *Sync) giveBack(ctx context.Context, b *authority.Books, up db.Upstream)
 				authority.Leg{Place: authority.OutPlace, Lot: r.LotID, Tag: tags[r.LotID], Quantity: n})
 		}
 		g.rows = append(g.rows, r)
-		if want > 0 {
+		// What was asked of one virtual account may have come out of another, which is then asked in vain.
+		if want = min(want, reserved[r.LotID]); want > 0 {
+			reserved[r.LotID] -= want
 			kept[tags[r.LotID]] += want
 		}
 	}

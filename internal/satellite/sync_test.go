@@ -2,6 +2,7 @@ package satellite_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -223,6 +224,52 @@ func TestTakingBackWaitsForTheSatellite(t *testing.T) {
 		}
 		w.sync(plant)
 		w.check(plant)
+	})
+}
+
+// TestTakingBackFromSeveralVirtualAccounts: what is left in one of them does not count what was asked of another, and what a satellite
+// passed on between them is not told as held by reservations when it has given all of it back.
+func TestTakingBackFromSeveralVirtualAccounts(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world, address string) {
+		ctx, id := t.Context(), w.account.ID
+		_, token := w.invite("Plant 7")
+		w.order("SO-1", "Plant 7", 20)
+		plant := w.join(token, address)
+		if _, err := plant.CreateVirtualAccount(ctx, admin, id, "Line 2"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := plant.Transfer(ctx, admin, id, authority.Transfer{Tag: smp, Quantity: 5, From: "Plant 7", To: "Line 2"}); err != nil {
+			t.Fatal(err)
+		}
+		w.sync(plant)
+		for _, ask := range []struct {
+			from    string
+			n, left int64
+		}{{"Line 2", 3, 2}, {"Plant 7", 5, 10}, {"Plant 7", 5, 5}} {
+			moved, err := w.top.Transfer(ctx, admin, id, authority.Transfer{Tag: smp, Quantity: ask.n, From: ask.from, To: "Default"})
+			if err != nil || moved.Asked != ask.n || moved.Left != ask.left {
+				t.Errorf("%d of %s: %+v, %v, want %d left", ask.n, ask.from, moved, err, ask.left)
+			}
+		}
+		for range 2 {
+			w.sync(plant)
+		}
+		if _, err := w.top.Sync.Remove(ctx, admin, id, "Plant 7", false); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if out, _ := w.exchange(plant); slices.ContainsFunc(out.Findings, func(f license.Fact) bool { return f.Code == license.FactSyncShort }) {
+				t.Errorf("nothing is held there, and it says %+v", out.Findings)
+			}
+		}
+		if st, err := plant.Status(ctx, admin, id); err != nil || !st.Removed || len(st.Findings) != 1 {
+			t.Errorf("the satellite shows %+v, %v", st, err)
+		}
+		w.check(plant)
+		if got := w.row(w.top, "Default").Quantity + w.row(w.top, "Plant 7").Quantity + w.row(w.top, "Line 2").Quantity; got != 20 {
+			t.Errorf("%d of 20 are back", got)
+		}
 	})
 }
 
