@@ -97,9 +97,9 @@ func adviseAuthorization(s agent.Status) string {
 		if s.Registration.Instance != "" {
 			return fmt.Sprintf("Nothing: the first answer of the authority is asked for on %s.", Stamp(a.NextAttempt))
 		}
-		return fmt.Sprintf("Register the product; the evaluation lasts for %s more of use.", remaining(a.EvaluationSeconds))
+		return fmt.Sprintf("%s; the evaluation lasts for %s more of use.", wayOut(s), remaining(a.EvaluationSeconds))
 	case license.StatusEvalExpired:
-		return "Register the product: the evaluation is over."
+		return wayOut(s) + ": the evaluation is over."
 	case license.StatusOutOfCompliance:
 		return "Order the licenses that are missing, or move them here, then renew the authorization."
 	case license.StatusExpired:
@@ -120,6 +120,14 @@ func adviseAuthorization(s agent.Status) string {
 		return "Nothing."
 	}
 	return fmt.Sprintf("Nothing: the next exchange is on %s.", Stamp(a.NextAttempt))
+}
+
+// wayOut is what ends the evaluation.
+func wayOut(s agent.Status) string {
+	if adviseReservation(s) != "" {
+		return "Install a reservation"
+	}
+	return "Register the product"
 }
 
 // Next is what the administrator can do on the command line, the most urgent first.
@@ -143,8 +151,11 @@ func Next(s agent.Status) []string {
 	add(s.Decision.Enforced || s.Decision.RemainingSeconds > 0, "%s", s.Decision.Sentence)
 	add(r.Orphan != "" && len(todo) == 0, "Remove the instance %s at the authority: it did not confirm the deregistration.", r.Orphan)
 	unregistered := r.Status == agent.Unregistered
-	add(unregistered && s.Transport == "", "Set the authority's address: tally-agent transport direct URL")
-	add(unregistered, "Register with a token of the authority: tally-agent license smart register idtoken TOKEN")
+	codes := s.Reservation != nil && s.Reservation.Enabled // take the place of a registration; a return that is open is a finding
+	add(codes && s.Reservation.State == "", "Make a request code: tally-agent license smart reservation request")
+	add(codes && s.Reservation.State == agent.ReservationRequested, "Enter the request code at the authority, then: tally-agent license smart reservation install-file FILE")
+	add(unregistered && !codes && s.Transport == "", "Set the authority's address: tally-agent transport direct URL")
+	add(unregistered && !codes, "Register with a token of the authority: tally-agent license smart register idtoken TOKEN")
 	add(unregistered && a.Status == string(license.StatusEvaluation), "The evaluation lasts for %s more of use.", remaining(a.EvaluationSeconds))
 	add(r.Status == agent.RegistrationExpired, "Register again: tally-agent license smart register idtoken TOKEN force")
 	add(a.Status == string(license.StatusOutOfCompliance), "Order or transfer the licenses that are missing, then: tally-agent report")

@@ -135,6 +135,10 @@ func states() map[string]agent.Status {
 		"reservation-requested": change(base, func(s *agent.Status) {
 			s.Reservation = &agent.ReservationStatus{Enabled: true, State: agent.ReservationRequested, Sequence: 1, RequestCode: "REQUEST"}
 		}),
+		"reservation-on": change(base, func(s *agent.Status) {
+			use(s, license.StatusEvaluation)
+			s.Reservation = &agent.ReservationStatus{Enabled: true}
+		}),
 		"waiting": change(in, func(s *agent.Status) { s.Licenses[0].Status = agent.Waiting }),
 	}
 }
