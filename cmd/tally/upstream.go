@@ -5,11 +5,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -70,6 +72,15 @@ func (u *uplink) carry(ctx context.Context, file []byte) ([]byte, error) {
 }
 
 func (u *uplink) away(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // it names the address a second time
+	}
+	if errors.Is(err, trust.ErrChain) {
+		return &license.Error{
+			Kind: license.KindRefused, Code: "server-certificate", Message: fmt.Sprintf("the server at %s is not of the authority that is meant", u.url),
+			Hint: "check --upstream; a server behind a proxy that opens TLS cannot be trusted", Err: err,
+		}
+	}
 	return &license.Error{
 		Kind: license.KindUnavailable, Code: "upstream-unreachable", Message: fmt.Sprintf("the authority at %s does not answer: %v", u.url, err),
 		Hint: "check --upstream and the network; nothing is lost, and products are not affected", Err: &api.Unreachable{URL: u.url, Err: err},

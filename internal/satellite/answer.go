@@ -344,7 +344,7 @@ func (a *answering) takeVAs(ctx context.Context, b *authority.Books, row db.Sate
 		}
 		switch {
 		case !trust.ValidID("va", v.ID) || err == nil && known.SatelliteID != row.SatelliteID || authority.CheckVirtualAccountName(v.Name) != nil:
-			facts = append(facts, license.Fact{Code: license.FactSyncForeign, Name: "virtual account " + v.ID})
+			facts = append(facts, license.Fact{Code: license.FactSyncForeign, Name: fmt.Sprintf("virtual account %.40q (%s)", v.Name, v.ID)})
 		case err == nil && known.Name == v.Name:
 		default:
 			name, unique := b.UniqueVAName(ctx, v.ID, v.Name, row.Name)
