@@ -171,6 +171,7 @@ func TestLocalRESTOnASocket(t *testing.T) {
 	c.do(200, "PUT", "/v1/usage/cms-smp-plus", map[string]int{"count": 3})
 	wantIn(t, c.do(200, "POST", "/v1/report", nil), `"status":"OUT OF COMPLIANCE"`, `"shortage":1`)
 	wantIn(t, c.do(200, "GET", "/v1/decision/provision", nil), `"allowed":true`, `"policy":"none"`)
+	wantIn(t, c.do(404, "GET", "/v1/decision/provison", nil), `there is no action`)
 	wantIn(t, c.do(200, "GET", "/v1/show/all", nil), "Smart Licensing is ENABLED", "  Status: OUT OF COMPLIANCE on ")
 	c.do(200, "POST", "/v1/registration/renew", nil)
 	now := time.Now().UTC().Truncate(time.Hour)

@@ -148,6 +148,11 @@ func (f *Face) decision(w http.ResponseWriter, r *http.Request) error {
 	if action == "" {
 		return reply(w, d, nil)
 	}
+	switch action {
+	case agent.ActionRun, agent.ActionUse, agent.ActionProvision, agent.ActionManage, agent.ActionRegister:
+	default:
+		return license.Refuse(license.KindNotFound, "not-found", "the actions are run, use, provision, manage-licenses and register", "there is no action %.100q", action)
+	}
 	return reply(w, struct {
 		agent.Decision
 		Action  agent.Action `json:"action"`
