@@ -121,7 +121,7 @@ func (f Fact) syncText() (string, bool) {
 	case FactSyncLeaving:
 		return "Its authority is removing this satellite: all licenses go back with its synchronizations, used or not, and it is removed when none is left. Register its products at another desk.", true
 	case FactSyncOver:
-		return "Its authority has removed this satellite and wants all licenses back. Products work on and show what is short. To connect it again, make a satellite with its virtual accounts at the authority (tally satellite create NAME -V VA) and join here with the new token (tally sync join); or register its products at another desk.", true
+		return "Its authority has removed this satellite and wants all licenses back. Products work on and show what is short. To connect it again, make a satellite with all of its virtual accounts at the authority (tally satellite create NAME, and -V VA for each) and join here with the new token (tally sync join); or register its products at another desk.", true
 	case FactSyncLost:
 		if !f.Since.IsZero() && f.Of > 0 {
 			return fmt.Sprintf("It was removed while it held %s. It was heard since, last on %s, and is told to give everything up; reservations there hold %d, which their products may use until they return them. Settle it when you have looked.",
