@@ -2,6 +2,7 @@ package local
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/agent"
@@ -101,6 +102,9 @@ func adviseAuthorization(s agent.Status) string {
 	case license.StatusEvalExpired:
 		return wayOut(s) + ": the evaluation is over."
 	case license.StatusOutOfCompliance:
+		if deskEnds(s) {
+			return "Register the product at another desk: this one was removed from its authority and gets no licenses any more."
+		}
 		return "Order the licenses that are missing, or move them here, then renew the authorization."
 	case license.StatusExpired:
 		return "Reach the authority again and renew the authorization; examine the connection to see where it fails."
@@ -120,6 +124,13 @@ func adviseAuthorization(s agent.Status) string {
 		return "Nothing."
 	}
 	return fmt.Sprintf("Nothing: the next exchange is on %s.", Stamp(a.NextAttempt))
+}
+
+// deskEnds tells that the desk says of what is missing that no licenses come to it any more.
+func deskEnds(s agent.Status) bool {
+	return slices.ContainsFunc(s.Licenses, func(l agent.License) bool {
+		return slices.ContainsFunc(l.Why, func(r agent.Reason) bool { return r.Code == license.FactHelpDesk })
+	})
 }
 
 // wayOut is what ends the evaluation.
@@ -158,7 +169,9 @@ func Next(s agent.Status) []string {
 	add(unregistered && !codes, "Register with a token of the authority: tally-agent license smart register idtoken TOKEN")
 	add(unregistered && a.Status == string(license.StatusEvaluation), "The evaluation lasts for %s more of use.", remaining(a.EvaluationSeconds))
 	add(r.Status == agent.RegistrationExpired, "Register again: tally-agent license smart register idtoken TOKEN force")
-	add(a.Status == string(license.StatusOutOfCompliance), "Order or transfer the licenses that are missing, then: tally-agent report")
+	short := a.Status == string(license.StatusOutOfCompliance)
+	add(short && deskEnds(s), "Register at another desk, with a token of it: tally-agent transport direct URL, then: tally-agent license smart register idtoken TOKEN force")
+	add(short && !deskEnds(s), "Order or transfer the licenses that are missing, then: tally-agent report")
 	failing := !unregistered && a.LastAttempt.Outcome == agent.Failed
 	add(failing, "The last exchange failed: %s. See which step fails with tally-agent doctor, mend it, then: tally-agent report", a.LastAttempt.Reason)
 	add(failing && !a.Deadline.IsZero(), "Until %s nothing changes while it is away.", Stamp(a.Deadline))

@@ -85,6 +85,13 @@ func states() map[string]agent.Status {
 			f := license.Fact{Code: license.FactShort, Tag: l.Tag, Count: 1, Of: 2}
 			l.Why = []agent.Reason{{Fact: f, Sentence: f.Text()}}
 		}),
+		"satellite-removed": change(in, func(s *agent.Status) {
+			s.Authorization.Status, s.Authorization.NextAttempt = string(license.StatusOutOfCompliance), registered.Add(12*time.Hour)
+			l := &s.Licenses[1]
+			l.Shortage, l.Status = 1, string(license.StatusOutOfCompliance)
+			f := license.Fact{Code: license.FactHelpDesk, Tag: l.Tag}
+			l.Why = []agent.Reason{{Fact: f, Sentence: f.Text()}}
+		}),
 		"failing": change(in, func(s *agent.Status) {
 			s.Registration.LastRenewal, s.Registration.NextRenewal = failed(day(180)), day(180).Add(15*time.Minute)
 			s.Authorization.LastAttempt, s.Authorization.NextAttempt = failed(day(30)), day(30).Add(29*time.Second)
