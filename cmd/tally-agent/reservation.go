@@ -199,7 +199,11 @@ func (*reservationCompleteCmd) Run(ctx context.Context, s *shell) error {
 	if err != nil {
 		return err
 	}
-	return s.reservation(r, "Last return code", r.LastReturnCode, "The return is complete. Next: reservation request, or reservation disable")
+	said := "The return is complete"
+	if r.LastReturnCode == "" {
+		said = "Nothing was returned, so there is nothing to complete"
+	}
+	return s.reservation(r, "Last return code", r.LastReturnCode, said+". Next: reservation request, or reservation disable")
 }
 
 type reservationDiscardCmd struct {

@@ -459,6 +459,14 @@ func (a *Authority) Transfer(ctx context.Context, who access.Person, account str
 		if from.VaID == to.VaID {
 			return Moved{}, license.Refuse(license.KindInvalid, "same-place", "name another virtual account after --to", "both sides are the virtual account %q", from.Name)
 		}
+		leaving, err := leavingVAs(ctx, d.Tx, id, []db.VirtualAccount{to})
+		if err != nil {
+			return Moved{}, err
+		}
+		if leaving[to.VaID] {
+			return Moved{}, license.Refuse(license.KindConflict, "satellite-leaving", "name another virtual account after --to",
+				"the virtual account %q is that of a satellite that is being removed: nothing is given to it any more", to.Name)
+		}
 		if from.SatelliteID != "" {
 			return d.transferBack(ctx, t, from, to)
 		}

@@ -71,6 +71,10 @@ func TestRemovedSatelliteJoinsAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if !lost {
+				_, err := w.top.Transfer(ctx, admin, id, authority.Transfer{Tag: smp, Quantity: 1, From: "Default", To: "Plant 7"})
+				wantCode(t, err, "satellite-leaving")
+			}
 			for range 3 {
 				if out, _ := w.exchange(plant); out.Removed && !slices.ContainsFunc(out.Findings, func(f license.Fact) bool { return f.Code == license.FactSyncOver }) {
 					t.Errorf("the satellite does not say how to go on: %+v", out)
